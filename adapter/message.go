@@ -1,0 +1,68 @@
+package adapter
+
+import (
+	"fmt"
+	"time"
+)
+
+// Message is one delivery of a record to a handler. A handler may keep it, and
+// must not change it: other attempts see the same key, value and headers.
+type Message struct {
+	// Topic, Partition and Offset say where the record was read from.
+	Topic     string
+	Partition int32
+	Offset    int64
+
+	// Key and Value are the record's raw bytes. Nil is null: a record
+	// without a key, or a tombstone.
+	Key, Value []byte
+	// Headers are the record's headers, in order.
+	Headers []Header
+	// Timestamp is when the record was first published, by the clock that
+	// the topic's message.timestamp.type names.
+	Timestamp time.Time
+
+	// Group is the consumer group that handles the record.
+	Group string
+	// Attempt counts the runs of the handler for this record in this group:
+	// 1 is the first.
+	Attempt int
+	// FirstFailed is when the first attempt failed. Zero while none has.
+	FirstFailed time.Time
+	// Origin is where the record was first published. It differs from Topic,
+	// Partition and Offset when the record came back by way of another topic.
+	Origin Origin
+}
+
+// Origin is the place of a record when it was first published.
+type Origin struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// String is topic/partition/offset. A topic's name has no slash.
+func (o Origin) String() string {
+	return fmt.Sprintf("%s/%d/%d", o.Topic, o.Partition, o.Offset)
+}
+
+// ID is the same for every delivery of a record to a group, and for no other:
+// what a handler remembers to recognize a record that it has seen before.
+// It is made of the origin and the group.
+func (m *Message) ID() string { return m.Origin.String() + "/" + m.Group }
+
+// Header is the value of the last header with that key, and whether there is
+// one. The last wins where a key repeats, as in Kafka's own Headers.lastHeader.
+func (m *Message) Header(key string) ([]byte, bool) {
+	for i := len(m.Headers) - 1; i >= 0; i-- {
+		if m.Headers[i].Key == key {
+			return m.Headers[i].Value, true
+		}
+	}
+	return nil, false
+}
+
+// String names the message for logs: topic, partition, offset and attempt.
+func (m *Message) String() string {
+	return fmt.Sprintf("%s[%d]@%d attempt %d", m.Topic, m.Partition, m.Offset, m.Attempt)
+}

@@ -1,0 +1,115 @@
+package adapter
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// ResultType is what a handler decided about a message.
+type ResultType string
+
+// The three things that a handler can decide.
+const (
+	// ResultCommit: the message is done.
+	ResultCommit ResultType = "commit"
+	// ResultRetry: the message failed, and trying again can help.
+	ResultRetry ResultType = "retry"
+	// ResultReject: the message cannot be processed, however often it is
+	// tried.
+	ResultReject ResultType = "reject"
+)
+
+// ResultTypes lists the valid result types.
+func ResultTypes() []ResultType {
+	return []ResultType{ResultCommit, ResultRetry, ResultReject}
+}
+
+// ParseResultType is the result type of that name, exactly as ResultTypes
+// spells it.
+func ParseResultType(s string) (ResultType, error) {
+	var names []string
+	for _, t := range ResultTypes() {
+		if string(t) == s {
+			return t, nil
+		}
+		names = append(names, string(t))
+	}
+	return "", fmt.Errorf("unknown result type %q: want one of %s", s, strings.Join(names, ", "))
+}
+
+// ErrNoResult is the error of a zero Result: a handler that returned without
+// deciding.
+var ErrNoResult = errors.New("the handler returned the zero Result: return Commit(), Retry(err) or Reject(err)")
+
+// Result is what a Handler returns. Make one with Commit, Retry, RetryAfter,
+// Unavailable or Reject. The zero Result is a reject with ErrNoResult, so that
+// a forgotten return is seen and the message is not lost.
+type Result struct {
+	typ         ResultType
+	err         error
+	delay       time.Duration
+	unavailable bool
+}
+
+// Commit says that the message is done.
+func Commit() Result { return Result{typ: ResultCommit} }
+
+// Retry says that the message failed and is to be tried again, after the
+// backoff of the subscription's RetryPolicy.
+func Retry(err error) Result { return Result{typ: ResultRetry, err: err} }
+
+// RetryAfter is Retry with a delay of the handler's choosing in place of the
+// policy's backoff. A delay of zero or less tries again at once.
+func RetryAfter(err error, d time.Duration) Result {
+	return Result{typ: ResultRetry, err: err, delay: max(d, 1)}
+}
+
+// Unavailable is Retry for a message that failed because something it depends
+// on cannot be reached: nothing is wrong with the message itself.
+func Unavailable(err error) Result {
+	return Result{typ: ResultRetry, err: err, unavailable: true}
+}
+
+// Reject says that the message can never be processed. It goes to the
+// subscription's OnReject, by default the dead-letter topic.
+func Reject(err error) Result { return Result{typ: ResultReject, err: err} }
+
+// Type is what was decided. The zero Result says ResultReject.
+func (r Result) Type() ResultType {
+	if r.typ == "" {
+		return ResultReject
+	}
+	return r.typ
+}
+
+// Err is why. It is nil for Commit, and ErrNoResult for the zero Result.
+func (r Result) Err() error {
+	if r.typ == "" {
+		return ErrNoResult
+	}
+	return r.err
+}
+
+// Delay is how long RetryAfter asked to wait, and zero for every other result:
+// the policy decides.
+func (r Result) Delay() time.Duration { return r.delay }
+
+// Unavailable reports whether the result was made by Unavailable.
+func (r Result) Unavailable() bool { return r.unavailable }
+
+// String is the type, and the error when there is one.
+func (r Result) String() string {
+	s := string(r.Type())
+	if r.unavailable {
+		s = "unavailable"
+	}
+	if r.delay > 0 {
+		s += fmt.Sprintf(" after %v", r.delay)
+	}
+	if err := r.Err(); err != nil {
+		s += ": " + err.Error()
+	}
+	return s
+}
