@@ -1,0 +1,199 @@
+// Package adapter publishes events to Kafka and runs handlers for the messages
+// of its topics, for services that want retry to be somebody else's work.
+//
+// An Event knows how to put itself on a topic. A Handler gets one Message at a
+// time and returns what is to become of it: Commit, Retry, Unavailable or
+// Reject. The adapter does the rest: it tries again with backoff, puts what
+// cannot be processed on a dead-letter topic, and commits an offset only when
+// everything before it is settled.
+//
+//	a, err := adapter.New(adapter.Config{Brokers: []string{"localhost:9092"}})
+//	if err != nil {
+//		return err
+//	}
+//	defer a.Close(ctx)
+//	c, err := a.Subscribe(ctx, adapter.Subscription{
+//		Topics: []string{"orders"},
+//		Group:  "billing",
+//		Handler: adapter.JSON(func(ctx context.Context, o Order, m *adapter.Message) adapter.Result {
+//			if err := bill(ctx, o); err != nil {
+//				return adapter.Retry(err)
+//			}
+//			return adapter.Commit()
+//		}),
+//	})
+//
+// Delivery is at least once: a handler may see a record again when a crash or
+// a rebalance comes between its end and the commit. Message.ID is the same
+// each time.
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Adapter is a connection to a Kafka cluster. It is safe for concurrent use.
+type Adapter struct {
+	cfg    Config
+	conn   *connection
+	cl     *kgo.Client // publishes and administers
+	admin  *kadm.Client
+	limits sizeLimits
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu        sync.Mutex
+	consumers map[*Consumer]struct{}
+	made      int // consumers so far, for their names
+	closing   bool
+	closed    chan struct{}
+	closeErr  error
+}
+
+// New checks the configuration and starts to connect in the background: it
+// returns at once, also when no broker can be reached. What is wrong with the
+// configuration is a ConfigError that names the field. Close the adapter when
+// it is no longer needed.
+func New(cfg Config) (*Adapter, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &Adapter{
+		cfg:       cfg,
+		conn:      newConnection(cfg),
+		consumers: map[*Consumer]struct{}{},
+		closed:    make(chan struct{}),
+	}
+	opts, err := cfg.clientOptions(a.conn)
+	if err != nil {
+		return nil, err
+	}
+	producer := []kgo.Opt{
+		kgo.RecordPartitioner(choosePartition{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}),
+		kgo.RecordDeliveryTimeout(cfg.PublishTimeout),
+		kgo.ProducerBatchMaxBytesFn(a.limits.of),
+	}
+	// The user's options come last, so that they win.
+	a.cl, err = kgo.NewClient(append(producer, opts...)...)
+	if err != nil {
+		return nil, &ConfigError{Field: "Config", Problem: err.Error()}
+	}
+	if !cfg.hasSeeds(a.cl) {
+		a.cl.Close()
+		return nil, &ConfigError{Field: "Config.Brokers", Problem: "is empty: name at least one broker, as HOST:PORT"}
+	}
+	a.conn.cl = a.cl
+	a.admin = kadm.NewClient(a.cl)
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	a.tasks.Go(func() { a.conn.keep(a.ctx) })
+	return a, nil
+}
+
+// State is what is known of the connection now.
+func (a *Adapter) State() State { return a.conn.state.view().State }
+
+// StateChanges is a channel of the states to come. It is closed after Closed.
+// A reader that lags behind by more than 16 changes misses the oldest of them.
+func (a *Adapter) StateChanges() <-chan StateChange { return a.conn.state.watch() }
+
+// Ready returns nil once the adapter is connected. It returns a
+// NotConnectedError when ctx ends before, or when the first tries to connect
+// are used up, and ErrClosed when the adapter is closed.
+func (a *Adapter) Ready(ctx context.Context) error { return a.conn.ready(ctx) }
+
+// Buffered is how many records wait in this process to be sent or
+// acknowledged.
+func (a *Adapter) Buffered() int { return int(a.cl.BufferedProduceRecords()) }
+
+// Consumers are the consumers that have not been closed.
+func (a *Adapter) Consumers() []*Consumer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cs := make([]*Consumer, 0, len(a.consumers))
+	for c := range a.consumers {
+		cs = append(cs, c)
+	}
+	return cs
+}
+
+// Close closes the adapter's consumers, as Consumer.Close does, waits until
+// what was published is acknowledged, and disconnects. When ctx ends before
+// that is done, it closes anyway, and the error says what was left: handlers
+// that were cut off are delivered again to the next member of their group, and
+// records that were not acknowledged may be lost. Calling it again waits for
+// the first call and returns the same.
+func (a *Adapter) Close(ctx context.Context) error {
+	a.mu.Lock()
+	if a.closing {
+		a.mu.Unlock()
+		<-a.closed
+		return a.closeErr
+	}
+	a.closing = true
+	a.mu.Unlock()
+	defer close(a.closed)
+
+	var errs []error
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, c := range a.Consumers() {
+		wg.Go(func() {
+			if err := c.Close(ctx); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if err := a.cl.Flush(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("%d records not acknowledged: %w", a.Buffered(), err))
+	}
+	a.conn.state.set(Closed, nil, 0, false)
+	a.cancel()
+	a.tasks.Wait()
+	a.cl.Close()
+	a.closeErr = errors.Join(errs...)
+	return a.closeErr
+}
+
+// remember adds a consumer, unless the adapter is closing.
+func (a *Adapter) remember(c *Consumer) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closing {
+		return ErrClosed
+	}
+	a.made++
+	c.member = GroupMember{Group: c.sub.Group, Name: fmt.Sprintf("%s-%d", c.sub.Group, a.made)}
+	a.consumers[c] = struct{}{}
+	return nil
+}
+
+func (a *Adapter) forget(c *Consumer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.consumers, c)
+}
+
+// sleep waits for d, and reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,157 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The headers that a dead letter carries beside the record's own. All are
+// ASCII text. A record that comes with headers of these names loses them, and
+// a consumer believes them only on its own group's topics, because anybody can
+// write them.
+const (
+	// HeaderID is topic/partition/offset of the record first published.
+	HeaderID = "retry-id"
+	// HeaderAttempt is how often the handler ran.
+	HeaderAttempt = "retry-attempt"
+	// HeaderTimestamp is when the record was first published, in RFC 3339.
+	HeaderTimestamp = "retry-timestamp"
+	// HeaderFirstFailed is when the first attempt failed, in RFC 3339.
+	HeaderFirstFailed = "retry-first-failed"
+	// HeaderError is why the record was given up, cut to 512 bytes.
+	HeaderError = "retry-error"
+	// HeaderGroup is the consumer group that gave it up.
+	HeaderGroup = "retry-group"
+)
+
+const (
+	maxErrorText = 512
+	// headerRoom is what the headers above can add to a record: a topic's
+	// name, a group's, the error, two times and two numbers, with their keys.
+	headerRoom = 4096
+)
+
+var errNoSuchTopic = errors.New("it does not exist")
+
+// isOwnHeader reports whether a header is one that the adapter writes.
+func isOwnHeader(key string) bool { return strings.HasPrefix(key, "retry-") && ownHeaders[key] }
+
+var ownHeaders = map[string]bool{
+	HeaderID: true, HeaderAttempt: true, HeaderTimestamp: true,
+	HeaderFirstFailed: true, HeaderError: true, HeaderGroup: true,
+}
+
+// deadLetter is the record that goes to the dead-letter topic: key, value and
+// other headers are unchanged, and so is the partition's number.
+func deadLetter(m *Message, cause error) *kgo.Record {
+	r := &kgo.Record{
+		Topic:   DeadLetterTopic(m.Topic, m.Group),
+		Key:     m.Key,
+		Value:   m.Value,
+		Context: withPartition(context.Background(), m.Partition),
+	}
+	for _, h := range m.Headers {
+		if !isOwnHeader(h.Key) {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+	}
+	add := func(key, value string) {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
+	}
+	add(HeaderID, m.Origin.String())
+	add(HeaderAttempt, strconv.Itoa(m.Attempt))
+	add(HeaderTimestamp, m.Timestamp.UTC().Format(time.RFC3339Nano))
+	if !m.FirstFailed.IsZero() {
+		add(HeaderFirstFailed, m.FirstFailed.UTC().Format(time.RFC3339Nano))
+	}
+	add(HeaderGroup, asciiText(m.Group, maxErrorText))
+	add(HeaderError, asciiText(fmt.Sprint(cause), maxErrorText))
+	return r
+}
+
+// asciiText is s with what is not printable ASCII escaped as in a Go string,
+// and no longer than limit.
+func asciiText(s string, limit int) string {
+	q := strconv.QuoteToASCII(s[:min(len(s), limit)])
+	q = q[1 : len(q)-1]
+	q = strings.ReplaceAll(q, `\"`, `"`)
+	return q[:min(len(q), limit)]
+}
+
+// publishDeadLetter puts a record on its dead-letter topic.
+func (a *Adapter) publishDeadLetter(ctx context.Context, m *Message, cause error) error {
+	r := deadLetter(m, cause)
+	err := a.produce(ctx, r)[0]
+	if errors.Is(err, ErrTooLarge) {
+		// The record was fit for its own topic, so what is too much is what
+		// was added. The error's text is also in the log.
+		r.Headers = r.Headers[:len(r.Headers)-1]
+		err = a.produce(ctx, r)[0]
+	}
+	if err == nil && a.cfg.Trace.DeadLettered != nil {
+		a.cfg.Trace.DeadLettered(m, cause, Origin{r.Topic, r.Partition, r.Offset})
+	}
+	return err
+}
+
+// ensureDeadLetterTopics creates the dead-letter topics of a group, or
+// verifies those that exist: every record of the source must fit, and keep its
+// partition, and nothing may be compacted away.
+func (a *Adapter) ensureDeadLetterTopics(ctx context.Context, group string, sources kadm.TopicDetails) error {
+	var names []string
+	for _, source := range sortedKeys(sources) {
+		names = append(names, DeadLetterTopic(source, group))
+	}
+	existing, err := a.describe(ctx, names...)
+	if err != nil {
+		return err
+	}
+	for _, source := range sortedKeys(sources) {
+		dlt := DeadLetterTopic(source, group)
+		configs, err := a.topicConfigs(ctx, source)
+		if err != nil {
+			a.cfg.Logger.Warn("cannot read the configuration of a topic: its dead letters are held to the broker's default size", "topic", source, "error", err)
+		}
+		limit := maxMessageBytes(configs)
+		a.limits.set(dlt, limit+headerRoom)
+		if !existing.Has(dlt) {
+			spec := TopicSpec{Name: dlt, Partitions: int32(len(sources[source].Partitions)), Configs: map[string]string{
+				"cleanup.policy":    "delete",
+				"max.message.bytes": strconv.Itoa(int(limit) + headerRoom),
+			}}
+			if err := a.createTopic(ctx, spec); err != nil {
+				return err
+			}
+		}
+	}
+	have, err := a.awaitUsable(ctx, names...)
+	if err != nil {
+		return err
+	}
+	for _, source := range sortedKeys(sources) {
+		dlt := DeadLetterTopic(source, group)
+		if want, n := len(sources[source].Partitions), len(have[dlt].Partitions); n < want {
+			return &TopicMismatchError{Topic: dlt, Field: "partitions", Have: strconv.Itoa(n),
+				Want: fmt.Sprintf("%d or more, as topic %q has", want, source)}
+		}
+		if !existing.Has(dlt) {
+			continue
+		}
+		configs, err := a.topicConfigs(ctx, dlt)
+		if err != nil {
+			a.cfg.Logger.Warn("cannot verify a dead-letter topic", "topic", dlt, "error", err)
+			continue
+		}
+		if p := configs["cleanup.policy"]; strings.Contains(p, "compact") {
+			return &TopicMismatchError{Topic: dlt, Field: "cleanup.policy", Have: p, Want: "delete"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// TopicSpec is a topic as it should be.
+type TopicSpec struct {
+	Name string
+	// Partitions is how many partitions it has. Zero leaves that to the
+	// broker's num.partitions, and takes an existing topic as it is.
+	Partitions int32
+	// Replication is how many brokers keep each partition. Zero leaves that
+	// to the broker's default.replication.factor, and takes an existing topic
+	// as it is.
+	Replication int16
+	// Configs are the topic's configurations, by Kafka's names. An existing
+	// topic is held to those named here, and to no others.
+	Configs map[string]string
+}
+
+// EnsureTopics creates the topics that are missing, and waits until all of
+// them can be used. A topic that exists already is verified: where it differs
+// from its TopicSpec, a TopicMismatchError names the difference, and the topic
+// is left as it is. Losing a race to create a topic is no error.
+func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
+	if err := a.conn.await(ctx); err != nil {
+		return err
+	}
+	names := make([]string, 0, len(specs))
+	for _, s := range specs {
+		if s.Name == "" {
+			return &ConfigError{Field: "TopicSpec.Name", Problem: "is empty"}
+		}
+		if s.Partitions < 0 || s.Replication < 0 {
+			return &ConfigError{Field: "TopicSpec." + s.Name, Problem: "negative partitions or replication: leave them zero for the broker's default"}
+		}
+		names = append(names, s.Name)
+	}
+	have, err := a.describe(ctx, names...)
+	if err != nil {
+		return err
+	}
+	for _, s := range specs {
+		if !have.Has(s.Name) {
+			if err := a.createTopic(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	have, err = a.awaitUsable(ctx, names...)
+	if err != nil {
+		return err
+	}
+	for _, s := range specs {
+		if err := a.verifyTopic(ctx, s, have[s.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Adapter) createTopic(ctx context.Context, s TopicSpec) error {
+	partitions, replication := s.Partitions, s.Replication
+	if partitions == 0 {
+		partitions = -1 // KIP-464: the broker's default
+	}
+	if replication == 0 {
+		replication = -1
+	}
+	configs := map[string]*string{}
+	for k, v := range s.Configs {
+		configs[k] = &v
+	}
+	res, err := a.admin.CreateTopics(ctx, partitions, replication, configs, s.Name)
+	if err == nil {
+		err = res[s.Name].Err
+		if msg := res[s.Name].ErrMessage; err != nil && msg != "" && !errors.Is(err, kerr.TopicAlreadyExists) {
+			err = fmt.Errorf("%w (%s)", err, msg)
+		}
+	}
+	switch {
+	case err == nil:
+		a.cfg.Logger.Info("created a topic", "topic", s.Name, "partitions", res[s.Name].NumPartitions)
+		return nil
+	case errors.Is(err, kerr.TopicAlreadyExists): // somebody was faster
+		return nil
+	default:
+		return fmt.Errorf("create topic %q: %w", s.Name, a.adminError(ctx, err))
+	}
+}
+
+// verifyTopic compares what was asked for with what there is.
+func (a *Adapter) verifyTopic(ctx context.Context, s TopicSpec, have kadm.TopicDetail) error {
+	mismatch := func(field string, want, have any) error {
+		return &TopicMismatchError{Topic: s.Name, Field: field, Want: fmt.Sprint(want), Have: fmt.Sprint(have)}
+	}
+	if n := int32(len(have.Partitions)); s.Partitions != 0 && n != s.Partitions {
+		return mismatch("partitions", s.Partitions, n)
+	}
+	if n := int16(have.Partitions.NumReplicas()); s.Replication != 0 && n != s.Replication {
+		return mismatch("replication factor", s.Replication, n)
+	}
+	if len(s.Configs) == 0 {
+		return nil
+	}
+	configs, err := a.topicConfigs(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	for _, k := range sortedKeys(s.Configs) {
+		have, ok := configs[k]
+		if !ok {
+			have = "the broker's default"
+		}
+		if have != s.Configs[k] {
+			return mismatch(k, s.Configs[k], have)
+		}
+	}
+	return nil
+}
+
+// topicConfigs are the values in force for a topic.
+func (a *Adapter) topicConfigs(ctx context.Context, topic string) (map[string]string, error) {
+	res, err := a.admin.DescribeTopicConfigs(ctx, topic)
+	if err == nil {
+		var rc kadm.ResourceConfig
+		rc, err = res.On(topic, nil)
+		if err == nil {
+			err = rc.Err
+		}
+		if err == nil {
+			values := map[string]string{}
+			for _, c := range rc.Configs {
+				values[c.Key] = c.MaybeValue()
+			}
+			return values, nil
+		}
+	}
+	return nil, fmt.Errorf("describe the configuration of topic %q: %w", topic, a.adminError(ctx, err))
+}
+
+// maxMessageBytes is the topic's max.message.bytes, or the broker's default
+// where it cannot be told.
+func maxMessageBytes(configs map[string]string) int32 {
+	if n, err := strconv.ParseInt(configs["max.message.bytes"], 10, 32); err == nil && n > 0 {
+		return int32(n)
+	}
+	return 1_048_588
+}
+
+// describe is the metadata of those of the topics that exist.
+func (a *Adapter) describe(ctx context.Context, names ...string) (kadm.TopicDetails, error) {
+	all, err := a.admin.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("look up topics: %w", a.adminError(ctx, err))
+	}
+	for name, d := range all {
+		switch {
+		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
+			delete(all, name)
+		case d.Err != nil && !kerr.IsRetriable(d.Err):
+			return nil, fmt.Errorf("look up topic %q: %w", name, a.adminError(ctx, d.Err))
+		}
+	}
+	return all, nil
+}
+
+// awaitUsable waits until every partition of the topics has a leader, asking
+// with backoff: brokers learn of a new topic one after another.
+func (a *Adapter) awaitUsable(ctx context.Context, names ...string) (kadm.TopicDetails, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
+	defer cancel()
+	for backoff := 10 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
+		details, err := a.describe(ctx, names...)
+		if err != nil {
+			return nil, err
+		}
+		unusable := slices.IndexFunc(names, func(n string) bool { return !usable(details[n]) })
+		if unusable < 0 {
+			return details, nil
+		}
+		if !sleep(ctx, backoff) {
+			return nil, fmt.Errorf("topic %q has partitions without a leader: %w", names[unusable],
+				&TimeoutError{After: a.cfg.ConnectTimeout, Err: ctx.Err()})
+		}
+	}
+}
+
+func usable(d kadm.TopicDetail) bool {
+	if d.Err != nil || len(d.Partitions) == 0 {
+		return false
+	}
+	for _, p := range d.Partitions {
+		if p.Err != nil || p.Leader < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// adminError says what an administrative request met in this package's terms.
+func (a *Adapter) adminError(ctx context.Context, err error) error {
+	var protocol *kerr.Error
+	switch {
+	case errors.As(err, &protocol):
+		return &RefusedError{Code: protocol.Code, Name: protocol.Message, Err: err, retry: protocol.Retriable}
+	case ctx.Err() != nil:
+		return &TimeoutError{Err: err}
+	case a.ctx.Err() != nil:
+		return ErrClosed
+	}
+	return a.conn.notConnected(err)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

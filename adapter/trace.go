@@ -1,0 +1,47 @@
+package adapter
+
+import "time"
+
+// Trace is a set of functions that are told what happens to records, in the
+// order in which it happens for each record: for metrics, tracing and tests.
+// Any of them may be nil. They are called from the goroutines that do the
+// work, several at a time, and must be quick.
+type Trace struct {
+	// Published: the broker acknowledged a record of Publish, now at that
+	// place.
+	Published func(topic string, partition int32, offset int64)
+
+	// Assigned: the group gave this member partitions.
+	Assigned func(g GroupMember, partitions map[string][]int32)
+	// Revoked: they are taken away. It is called once handlers have ended or
+	// been fenced off, and what was settled has been committed. With lost the
+	// group has given them away already, and nothing could be committed.
+	Revoked func(g GroupMember, partitions map[string][]int32, lost bool)
+
+	// Delivered: the handler is about to run.
+	Delivered func(m *Message)
+	// Returned: the handler has returned, after that time.
+	Returned func(m *Message, r Result, took time.Duration)
+	// Waiting: the record waits until then for its next attempt.
+	Waiting func(m *Message, due time.Time)
+	// DeadLettered: the dead-letter topic has the record, at that place.
+	DeadLettered func(m *Message, cause error, at Origin)
+	// Rejected: the subscription's OnReject took the record.
+	Rejected func(m *Message, cause error)
+	// Settled: the record is done, and its offset may be committed.
+	Settled func(m *Message)
+	// Fenced: the partition went before the record was settled. What its
+	// handler returned, or returns from now on, does not count, and the
+	// record is delivered again.
+	Fenced func(m *Message)
+	// Committed: the group's committed offset of a partition is now offset.
+	Committed func(g GroupMember, topic string, partition int32, offset int64)
+}
+
+// GroupMember is a consumer of this process in its group.
+type GroupMember struct {
+	Group string
+	// Name tells the consumers of one group apart, within this process. It
+	// is not the group's member id.
+	Name string
+}
