@@ -82,13 +82,14 @@ func New(cfg Config) (*Adapter, error) {
 		kgo.RecordPartitioner(choosePartition{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}),
 		kgo.RecordDeliveryTimeout(cfg.PublishTimeout),
 		kgo.ProducerBatchMaxBytesFn(a.limits.of),
+		kgo.ProducerLinger(0), // whoever publishes waits, so waiting for company only delays
 	}
 	// The user's options come last, so that they win.
 	a.cl, err = kgo.NewClient(append(producer, opts...)...)
 	if err != nil {
 		return nil, &ConfigError{Field: "Config", Problem: err.Error()}
 	}
-	if !cfg.hasSeeds(a.cl) {
+	if len(cfg.Brokers) == 0 && !hasSeeds(a.cl) {
 		a.cl.Close()
 		return nil, &ConfigError{Field: "Config.Brokers", Problem: "is empty: name at least one broker, as HOST:PORT"}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -143,21 +144,11 @@ func (c Config) clientOptions(hooks kgo.Hook) ([]kgo.Opt, error) {
 }
 
 // hasSeeds reports whether some option names brokers: without any, the client
-// would fall back to 127.0.0.1:9092, which is a guess.
-func (c Config) hasSeeds(cl *kgo.Client) bool {
-	if len(c.Brokers) > 0 {
-		return true
-	}
-	for _, o := range cl.OptValues(kgo.SeedBrokers) {
-		seeds, ok := o.([]string)
-		if ok && len(seeds) > 0 && len(c.ClientOptions) > 0 && !isDefaultSeed(seeds) {
-			return true
-		}
-	}
-	return false
+// would fall back to this host, which is a guess.
+func hasSeeds(cl *kgo.Client) bool {
+	seeds, _ := cl.OptValue(kgo.SeedBrokers).([]string)
+	return len(seeds) > 0 && !slices.Equal(seeds, []string{"127.0.0.1"})
 }
-
-func isDefaultSeed(seeds []string) bool { return len(seeds) == 1 && seeds[0] == "127.0.0.1" }
 
 // quiet is a handler for the client's own lines. What it calls information is
 // detail to whoever runs the program.

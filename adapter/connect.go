@@ -164,10 +164,8 @@ func (c *connection) await(ctx context.Context) error {
 	limit := time.NewTimer(c.cfg.ConnectTimeout)
 	defer limit.Stop()
 	for {
-		// An answer that refuses the credentials is final, once it is fresh.
-		asked := v.changed
 		select {
-		case <-asked:
+		case <-v.changed:
 		case <-ctx.Done():
 			return c.notConnected(errors.Join(v.Cause, ctx.Err()))
 		case <-limit.C:
@@ -179,7 +177,7 @@ func (c *connection) await(ctx context.Context) error {
 			return nil
 		case v.State == Closed:
 			return ErrClosed
-		case isAuthentication(v.Cause):
+		case isAuthentication(v.Cause): // an answer, and a final one
 			return c.notConnected(v.Cause)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -104,7 +103,7 @@ func (a *Adapter) publishDeadLetter(ctx context.Context, m *Message, cause error
 // ensureDeadLetterTopics creates the dead-letter topics of a group, or
 // verifies those that exist: every record of the source must fit, and keep its
 // partition, and nothing may be compacted away.
-func (a *Adapter) ensureDeadLetterTopics(ctx context.Context, group string, sources kadm.TopicDetails) error {
+func (a *Adapter) ensureDeadLetterTopics(ctx context.Context, group string, sources map[string]topicInfo) error {
 	var names []string
 	for _, source := range sortedKeys(sources) {
 		names = append(names, DeadLetterTopic(source, group))
@@ -121,8 +120,8 @@ func (a *Adapter) ensureDeadLetterTopics(ctx context.Context, group string, sour
 		}
 		limit := maxMessageBytes(configs)
 		a.limits.set(dlt, limit+headerRoom)
-		if !existing.Has(dlt) {
-			spec := TopicSpec{Name: dlt, Partitions: int32(len(sources[source].Partitions)), Configs: map[string]string{
+		if _, ok := existing[dlt]; !ok {
+			spec := TopicSpec{Name: dlt, Partitions: int32(sources[source].partitions), Configs: map[string]string{
 				"cleanup.policy":    "delete",
 				"max.message.bytes": strconv.Itoa(int(limit) + headerRoom),
 			}}
@@ -137,11 +136,11 @@ func (a *Adapter) ensureDeadLetterTopics(ctx context.Context, group string, sour
 	}
 	for _, source := range sortedKeys(sources) {
 		dlt := DeadLetterTopic(source, group)
-		if want, n := len(sources[source].Partitions), len(have[dlt].Partitions); n < want {
+		if want, n := sources[source].partitions, have[dlt].partitions; n < want {
 			return &TopicMismatchError{Topic: dlt, Field: "partitions", Have: strconv.Itoa(n),
 				Want: fmt.Sprintf("%d or more, as topic %q has", want, source)}
 		}
-		if !existing.Has(dlt) {
+		if _, ok := existing[dlt]; !ok {
 			continue
 		}
 		configs, err := a.topicConfigs(ctx, dlt)

@@ -156,12 +156,15 @@ func (e *UnknownTopicError) Retryable() bool { return true }
 // TimeoutError is an answer that did not come in time. What was asked for may
 // have happened, and may still happen.
 type TimeoutError struct {
-	After time.Duration // how long was waited
+	After time.Duration // how long was waited; zero when the caller set the limit
 	Err   error         // the last cause, when one is known
 }
 
 func (e *TimeoutError) Error() string {
-	s := fmt.Sprintf("no answer within %v", e.After)
+	s := "no answer in time"
+	if e.After > 0 {
+		s = fmt.Sprintf("no answer within %v", e.After)
+	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}

@@ -132,7 +132,7 @@ func (a *Adapter) subscribe(ctx context.Context, s subscription) (*Consumer, err
 		return nil, err
 	}
 	for _, t := range s.Topics {
-		if !topics.Has(t) {
+		if _, ok := topics[t]; !ok {
 			return nil, &UnknownTopicError{Topic: t, Err: errNoSuchTopic}
 		}
 	}

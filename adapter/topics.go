@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TopicSpec is a topic as it should be.
@@ -50,7 +51,7 @@ func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 		return err
 	}
 	for _, s := range specs {
-		if !have.Has(s.Name) {
+		if _, ok := have[s.Name]; !ok {
 			if err := a.createTopic(ctx, s); err != nil {
 				return err
 			}
@@ -99,15 +100,15 @@ func (a *Adapter) createTopic(ctx context.Context, s TopicSpec) error {
 }
 
 // verifyTopic compares what was asked for with what there is.
-func (a *Adapter) verifyTopic(ctx context.Context, s TopicSpec, have kadm.TopicDetail) error {
+func (a *Adapter) verifyTopic(ctx context.Context, s TopicSpec, have topicInfo) error {
 	mismatch := func(field string, want, have any) error {
 		return &TopicMismatchError{Topic: s.Name, Field: field, Want: fmt.Sprint(want), Have: fmt.Sprint(have)}
 	}
-	if n := int32(len(have.Partitions)); s.Partitions != 0 && n != s.Partitions {
-		return mismatch("partitions", s.Partitions, n)
+	if s.Partitions != 0 && have.partitions != int(s.Partitions) {
+		return mismatch("partitions", s.Partitions, have.partitions)
 	}
-	if n := int16(have.Partitions.NumReplicas()); s.Replication != 0 && n != s.Replication {
-		return mismatch("replication factor", s.Replication, n)
+	if s.Replication != 0 && have.replication != int(s.Replication) {
+		return mismatch("replication factor", s.Replication, have.replication)
 	}
 	if len(s.Configs) == 0 {
 		return nil
@@ -157,26 +158,52 @@ func maxMessageBytes(configs map[string]string) int32 {
 	return 1_048_588
 }
 
-// describe is the metadata of those of the topics that exist.
-func (a *Adapter) describe(ctx context.Context, names ...string) (kadm.TopicDetails, error) {
-	all, err := a.admin.ListTopics(ctx, names...)
+// topicInfo is what the brokers say of a topic.
+type topicInfo struct {
+	partitions  int
+	replication int // of the partition that has the fewest replicas
+	usable      bool
+}
+
+// describe tells about those of the topics that exist. It asks the brokers
+// each time: the client's cached answer may be older than the topic.
+func (a *Adapter) describe(ctx context.Context, names ...string) (map[string]topicInfo, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	for _, n := range names {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(n)
+		req.Topics = append(req.Topics, t)
+	}
+	res, err := req.RequestWith(ctx, a.cl)
 	if err != nil {
 		return nil, fmt.Errorf("look up topics: %w", a.adminError(ctx, err))
 	}
-	for name, d := range all {
+	infos := map[string]topicInfo{}
+	for _, t := range res.Topics {
+		err := kerr.ErrorForCode(t.ErrorCode)
 		switch {
-		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-			delete(all, name)
-		case d.Err != nil && !kerr.IsRetriable(d.Err):
-			return nil, fmt.Errorf("look up topic %q: %w", name, a.adminError(ctx, d.Err))
+		case t.Topic == nil, errors.Is(err, kerr.UnknownTopicOrPartition):
+			continue
+		case err != nil && !kerr.IsRetriable(err):
+			return nil, fmt.Errorf("look up topic %q: %w", *t.Topic, a.adminError(ctx, err))
 		}
+		info := topicInfo{partitions: len(t.Partitions), usable: err == nil && len(t.Partitions) > 0}
+		for i, p := range t.Partitions {
+			if p.ErrorCode != 0 || p.Leader < 0 {
+				info.usable = false
+			}
+			if i == 0 || len(p.Replicas) < info.replication {
+				info.replication = len(p.Replicas)
+			}
+		}
+		infos[*t.Topic] = info
 	}
-	return all, nil
+	return infos, nil
 }
 
 // awaitUsable waits until every partition of the topics has a leader, asking
 // with backoff: brokers learn of a new topic one after another.
-func (a *Adapter) awaitUsable(ctx context.Context, names ...string) (kadm.TopicDetails, error) {
+func (a *Adapter) awaitUsable(ctx context.Context, names ...string) (map[string]topicInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
 	for backoff := 10 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
@@ -184,7 +211,7 @@ func (a *Adapter) awaitUsable(ctx context.Context, names ...string) (kadm.TopicD
 		if err != nil {
 			return nil, err
 		}
-		unusable := slices.IndexFunc(names, func(n string) bool { return !usable(details[n]) })
+		unusable := slices.IndexFunc(names, func(n string) bool { return !details[n].usable })
 		if unusable < 0 {
 			return details, nil
 		}
@@ -193,18 +220,6 @@ func (a *Adapter) awaitUsable(ctx context.Context, names ...string) (kadm.TopicD
 				&TimeoutError{After: a.cfg.ConnectTimeout, Err: ctx.Err()})
 		}
 	}
-}
-
-func usable(d kadm.TopicDetail) bool {
-	if d.Err != nil || len(d.Partitions) == 0 {
-		return false
-	}
-	for _, p := range d.Partitions {
-		if p.Err != nil || p.Leader < 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // adminError says what an administrative request met in this package's terms.
