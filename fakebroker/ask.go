@@ -1,0 +1,114 @@
+package fakebroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+
+	"example.com/kafkatest/fakebroker/wire"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// inspector is the user and client id under which the broker asks the cluster.
+const inspector = "fakebroker-inspector"
+
+// Tags that requests carry inside the process, in the place that the protocol
+// has for fields a reader does not know (KIP-482).
+const (
+	ownTag   uint32 = 1 << 24 // a request of the inspector: faults leave it alone
+	faultTag uint32 = 1 << 25 // plus a fault's id: a request that the fault is for
+)
+
+// tags is where a request keeps the fields it does not know; nil for a request
+// that has no such place.
+func tags(req kmsg.Request) *kmsg.Tags {
+	f := reflect.ValueOf(req).Elem().FieldByName("UnknownTags")
+	if !f.IsValid() {
+		return nil
+	}
+	t, _ := f.Addr().Interface().(*kmsg.Tags)
+	return t
+}
+
+func tagged(req kmsg.Request, tag uint32) (yes bool) {
+	if t := tags(req); t != nil {
+		t.Each(func(k uint32, _ []byte) { yes = yes || k == tag })
+	}
+	return yes
+}
+
+// ask puts one question to a broker as the inspector: past all rules and faults,
+// also while clients find it down.
+func (b *Broker) ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
+	var resp kmsg.Response
+	err := b.do(func() error {
+		c, err := b.dial(ctx, node, nil)
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		resp, err = c.ask(ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+// asker is a connection of the inspector.
+type asker struct{ conn net.Conn }
+
+func (b *Broker) dial(ctx context.Context, node int32, remote net.Addr) (asker, error) {
+	conn, err := b.listeners[node].Dial(ctx, remote)
+	if err != nil {
+		return asker{}, err
+	}
+	c := asker{conn}
+	if b.password == "" {
+		return c, nil
+	}
+	if err := c.authenticate(ctx, b.password); err != nil {
+		c.close()
+		return asker{}, err
+	}
+	return c, nil
+}
+
+func (c asker) close() { _ = c.conn.Close() } // a pipe's end: closing cannot fail
+
+// ask may be called with a client's request too, which stays what it is.
+func (c asker) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+	return wire.Ask(ctx, c.conn, inspector, req)
+}
+
+func (c asker) authenticate(ctx context.Context, password string) error {
+	shake := kmsg.NewPtrSASLHandshakeRequest()
+	shake.Version, shake.Mechanism = 1, Plain
+	if _, err := c.ask(ctx, shake); err != nil {
+		return err
+	}
+	auth := kmsg.NewPtrSASLAuthenticateRequest()
+	auth.Version = 2
+	auth.SASLAuthBytes = []byte("\x00" + inspector + "\x00" + password)
+	own(auth)
+	resp, err := c.ask(ctx, auth)
+	if err != nil {
+		return err
+	}
+	if code := resp.(*kmsg.SASLAuthenticateResponse).ErrorCode; code != 0 {
+		return fmt.Errorf("authenticating the inspector: %w", kerr.ErrorForCode(code))
+	}
+	return nil
+}
+
+// own marks a request as the inspector's and returns it.
+func own[R kmsg.Request](req R) R {
+	tags(req).Set(ownTag, []byte{1})
+	return req
+}
+
+// retryable says that the leader moved between asking who it is and asking it.
+func retryable(err error) bool {
+	return errors.Is(err, kerr.NotLeaderForPartition) || errors.Is(err, kerr.FencedLeaderEpoch)
+}

@@ -1,0 +1,26 @@
+// Package fakebroker is a Kafka cluster inside the process, for tests of
+// services that produce and consume, and for programs that want a broker
+// without installing one. Real clients talk to it over loopback TCP, or over a
+// network in memory that works in a testing/synctest bubble.
+//
+//	func TestGreets(t *testing.T) {
+//		b := fakebroker.Run(t, "greetings:3")
+//		client, err := kgo.NewClient(append(b.ClientOptions(), kgo.ConsumeTopics("greetings"))...)
+//		// ... the code under test ...
+//		lost := b.DropAfter(fakebroker.Scope{APIs: []kmsg.Key{kmsg.Produce}, Count: 1})
+//		// ... the broker has the record, the client never hears of it and retries ...
+//		records, err := b.Records("greetings")
+//		group, ok := b.Group("greeter")
+//		t.Log(lost.Hits(), len(records), group.State)
+//	}
+//
+// [Run] stops the cluster with the test; [Start] is for programs. Inspection
+// ([Broker.Records], [Broker.Group], [Broker.Partitions]) returns plain values
+// and asks the cluster directly: faults do not touch it and it takes no virtual
+// time. Faults ([Broker.Refuse], [Broker.Delay], [Broker.DropBefore],
+// [Broker.DropAfter], [Broker.TakeDown]) happen on the connections that clients
+// use.
+//
+// The protocol is served by franz-go's kfake; package wire sees every request
+// and answer on its way, and corrects those that differ from Apache Kafka's.
+package fakebroker

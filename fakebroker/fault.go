@@ -1,0 +1,204 @@
+package fakebroker
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"example.com/kafkatest/fakebroker/wire"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Fault is something that goes wrong on purpose, from the call that made it
+// until it is used up or cleared, or the broker is closed. Its methods are safe
+// for concurrent use.
+type Fault struct {
+	name  string
+	once  sync.Once
+	clear func()
+
+	mu           sync.Mutex
+	seen, struck int
+	hits         func() int // nil: struck
+}
+
+// Hits is how many requests the fault has struck so far; for [Broker.TakeDown],
+// how many connections it has cut.
+func (f *Fault) Hits() int {
+	if f.hits != nil {
+		return f.hits()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.struck
+}
+
+// Clear ends the fault. Requests that it has struck already stay struck: what it
+// delays stays late. It may be called more than once.
+func (f *Fault) Clear() { f.once.Do(f.clear) }
+
+// String says what goes wrong, for whom, and how often it has.
+func (f *Fault) String() string { return fmt.Sprintf("%s (struck %d)", f.name, f.Hits()) }
+
+// strike counts a matching request and reports whether it is to be struck.
+func (f *Fault) strike(s Scope) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen++
+	if f.seen < s.Nth || (s.Count > 0 && f.struck >= s.Count) {
+		return false
+	}
+	f.struck++
+	return true
+}
+
+// Refuse answers requests with a protocol error; nil stands for
+// UNKNOWN_SERVER_ERROR. The broker does not act on what it refuses, but for the
+// errors that mean it has: REQUEST_TIMED_OUT and, for produce,
+// NOT_ENOUGH_REPLICAS_AFTER_APPEND. Of a request about several topics,
+// partitions or groups, only those in the scope are refused; a request is struck
+// once however many are. SaslHandshake cannot be told apart by client.
+func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
+	if err == nil {
+		err = kerr.UnknownServerError
+	}
+	f := &Fault{name: fmt.Sprintf("refuse %s with %s", s, err.Message)}
+	marked, unmark := b.mark(s)
+	// kfake asks once for each topic or partition, and again when a waiting
+	// fetch wakes up: a request is known by its pointer.
+	verdicts := make(map[kmsg.Request]bool)
+	h := b.cluster.Fault(kfake.Fault{
+		Keys: s.APIs, Nodes: s.Brokers, Topic: s.Topic, Partitions: s.Partitions, Group: s.Group,
+		Err: err, Count: -1,
+		When: func(req kmsg.Request) bool { // on the cluster's one goroutine
+			verdict, known := verdicts[req]
+			if !known {
+				if len(verdicts) > maxVerdicts {
+					clear(verdicts)
+				}
+				verdict = !tagged(req, ownTag) && marked(req) && f.strike(s)
+				verdicts[req] = verdict
+			}
+			return verdict
+		},
+	})
+	f.clear = func() {
+		h.Remove()
+		unmark()
+	}
+	return f
+}
+
+// maxVerdicts bounds the requests that a fault remembers. It is more than can be
+// waiting at a time in any test, and the cost of forgetting is a miscount.
+const maxVerdicts = 10_000
+
+// mark lets a fault in the cluster tell clients apart, which kfake does not: the
+// requests of the client are marked on their way in.
+func (b *Broker) mark(s Scope) (marked func(kmsg.Request) bool, unmark func()) {
+	if s.ClientID == "" {
+		return func(kmsg.Request) bool { return true }, func() {}
+	}
+	tag := faultTag + b.lastFault.Add(1)
+	unmark = b.rules.Add(wire.Rule{
+		Name:  "mark requests of " + s.ClientID,
+		Wants: s.wants(),
+		Request: func(x *wire.Exchange) {
+			req, err := x.Request()
+			if err != nil {
+				return // the broker will refuse it by itself
+			}
+			// Only newer versions have room for a mark; the answer comes back
+			// in the version that was asked in.
+			was := req.GetVersion()
+			for v := was; !req.IsFlexible() && v < req.MaxVersion(); v++ {
+				req.SetVersion(v + 1)
+			}
+			t := tags(req)
+			if t == nil || !req.IsFlexible() { // SaslHandshake alone
+				req.SetVersion(was)
+				return
+			}
+			t.Set(tag, []byte{1})
+			x.SetRequest(req)
+		},
+	})
+	return func(req kmsg.Request) bool { return tagged(req, tag) }, unmark
+}
+
+// Delay makes answers late by d; the broker acts at once. Requests without an
+// answer (produce with acks=0) are not struck. What comes behind on the same
+// connection waits too, as the protocol has answers in order. Clients give up on
+// an answer in time of their own, and closing the broker ends the wait.
+func (b *Broker) Delay(d time.Duration, s Scope) *Fault {
+	return b.onAnswer(fmt.Sprintf("delay %s by %v", s, d), s, func(x *wire.Exchange) { x.Delay(d) })
+}
+
+// DropAfter closes the connection in place of an answer: the broker has acted,
+// and the client cannot know. Requests without an answer (produce with acks=0)
+// are not struck.
+func (b *Broker) DropAfter(s Scope) *Fault {
+	return b.onAnswer(fmt.Sprintf("drop the connection after %s", s), s, (*wire.Exchange).Cut)
+}
+
+// DropBefore closes the connection on a request that the broker then never gets.
+func (b *Broker) DropBefore(s Scope) *Fault {
+	f := &Fault{name: fmt.Sprintf("drop the connection before %s", s)}
+	f.clear = b.rules.Add(wire.Rule{
+		Name:  f.name,
+		Wants: s.wants(),
+		Request: func(x *wire.Exchange) {
+			if b.inScope(x, s, false) && f.strike(s) {
+				x.Cut()
+			}
+		},
+	})
+	return f
+}
+
+func (b *Broker) onAnswer(name string, s Scope, strike func(*wire.Exchange)) *Fault {
+	f := &Fault{name: name}
+	f.clear = b.rules.Add(wire.Rule{
+		Name:  name,
+		Wants: s.wants(),
+		Answer: func(x *wire.Exchange) {
+			if b.inScope(x, s, true) && f.strike(s) {
+				strike(x)
+			}
+		},
+	})
+	return f
+}
+
+// inScope looks into the request, and where that does not say into the answer.
+func (b *Broker) inScope(x *wire.Exchange, s Scope, answered bool) bool {
+	if !s.needsBody() {
+		return true
+	}
+	req, err := x.Request()
+	if err != nil {
+		return false
+	}
+	messages := []any{req}
+	if f, ok := req.(*kmsg.FetchRequest); ok && f.SessionEpoch > 0 {
+		if !answered {
+			return s.Group == ""
+		}
+		if resp, err := x.Response(); err == nil {
+			messages = append(messages, resp)
+		}
+	}
+	return s.matches(namesIn(b.topicByID, messages...))
+}
+
+func (b *Broker) topicByID(id [16]byte) (name string) {
+	_ = b.do(func() error { // closed: nothing is called that any more
+		if t := b.cluster.TopicIDInfo(id); t != nil {
+			name = t.Topic
+		}
+		return nil
+	})
+	return name
+}

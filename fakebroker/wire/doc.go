@@ -1,0 +1,27 @@
+// Package wire follows the Kafka protocol between clients and a broker, one
+// request and one answer at a time, and lets rules look at them, hold them
+// back, cut them off or change them. It is for whoever builds a broker to test
+// against: faults, observers and corrections are all rules.
+//
+// A [Rule] says from a request's [Header] whether it wants the [Exchange]; only
+// then is a body kept or decoded. What no rule wants passes through uncopied.
+//
+//	rules := new(wire.Rules)
+//	remove := rules.Add(wire.Rule{
+//		Name:   "slow commits",
+//		Wants:  wire.Keys(kmsg.OffsetCommit),
+//		Answer: func(x *wire.Exchange) { x.Delay(3 * time.Second) },
+//	})
+//	defer remove()
+//	open := func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:9092") }
+//	ln, err := wire.Listen(open, wire.Config{Rules: rules})
+//
+// The [Listener] is a net.Listener, so a broker written in Go accepts from it
+// and never knows. A [Session] is the same for a single connection: a broker's
+// side reads requests from it and writes answers to it, and two io.Copy calls
+// make it a proxy in front of a broker elsewhere.
+//
+// The package starts no goroutine but one per open listener, which Close waits
+// for, and holds no lock while it sleeps or writes, so it can live in a
+// testing/synctest bubble.
+package wire

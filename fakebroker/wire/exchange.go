@@ -1,0 +1,200 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Exchange is one request and, once there is one, its answer. It belongs to the
+// rule it was handed to until that rule's function returns.
+type Exchange struct {
+	Header
+
+	session *Session
+	rules   []*Rule
+
+	frame []byte // the request without its length
+	body  int    // where its body begins
+	req   kmsg.Request
+	sent  int16 // the version the broker was asked in
+	dirty bool  // the request differs from frame
+
+	answer    []byte // the answer without its length
+	resp      kmsg.Response
+	respDirty bool // the answer differs from answer
+	replied   bool // the answer is a rule's
+
+	delay time.Duration
+	cut   bool
+}
+
+// Context ends when the connection does. Rules that wait for something wait for
+// this too.
+func (x *Exchange) Context() context.Context { return x.session.ctx }
+
+// RemoteAddr is the client's address, nil when it is not known.
+func (x *Exchange) RemoteAddr() net.Addr { return x.session.cfg.Remote }
+
+// Request decodes the request, once. It is shared by all rules: change it only
+// to hand it to [Exchange.SetRequest]. An error wraps [ErrMalformed]; the broker
+// will refuse such a request by itself.
+func (x *Exchange) Request() (kmsg.Request, error) {
+	if x.req != nil {
+		return x.req, nil
+	}
+	req := kmsg.RequestForKey(x.Key.Int16())
+	req.SetVersion(x.Version)
+	r := kbin.Reader{Src: x.frame[x.body:]}
+	if req.IsFlexible() {
+		kmsg.SkipTags(&r)
+	}
+	if err := req.ReadFrom(r.Src); err != nil {
+		return nil, fmt.Errorf("%w: %s v%d: %w", ErrMalformed, x.Key.Name(), x.Version, err)
+	}
+	x.req = req
+	return req, nil
+}
+
+// SetRequest has the broker asked this instead. It may be of another version of
+// the same API: the answer is translated back to the version of the client.
+func (x *Exchange) SetRequest(req kmsg.Request) {
+	x.req, x.sent, x.dirty = req, req.GetVersion(), true
+}
+
+// Reply answers the request in the broker's place, in its turn after earlier
+// answers. The broker never sees the request, later rules see the answer.
+func (x *Exchange) Reply(resp kmsg.Response) {
+	x.resp, x.respDirty, x.replied = resp, true, true
+}
+
+// Response decodes the answer, once; before there is one it is an error. It is
+// shared by all rules: change it only to hand it to [Exchange.SetResponse].
+func (x *Exchange) Response() (kmsg.Response, error) {
+	if x.resp != nil {
+		return x.resp, nil
+	}
+	resp, err := decodeResponse(x.Key, x.sent, x.answer)
+	if err != nil {
+		return nil, err
+	}
+	x.resp = resp
+	return resp, nil
+}
+
+// SetResponse has the client answered this instead.
+func (x *Exchange) SetResponse(resp kmsg.Response) { x.resp, x.respDirty = resp, true }
+
+// Delay holds the message back: from Request the request, so the broker acts
+// late; from Answer the answer, so the broker has acted in time. Delays of
+// several rules add up. Later messages of the same connection wait behind it,
+// other connections do not.
+func (x *Exchange) Delay(d time.Duration) { x.delay += max(d, 0) }
+
+// Cut closes the connection in place of passing the message on: from Request
+// the broker never acts, from Answer it has acted and nobody hears of it.
+func (x *Exchange) Cut() { x.cut = true }
+
+// run hands the exchange to the rules and waits out the delay they asked for.
+func (x *Exchange) run(phase func(*Rule) func(*Exchange)) error {
+	x.delay = 0
+	for _, r := range x.rules {
+		if f := phase(r); f != nil {
+			f(x)
+		}
+		if x.cut {
+			break
+		}
+	}
+	if err := x.session.wait(x.delay); err != nil {
+		return err
+	}
+	if x.cut {
+		return errCut
+	}
+	return nil
+}
+
+// requestFrame is the request as the broker shall have it, length included.
+func (x *Exchange) requestFrame() []byte {
+	head := x.frame[:x.body]
+	var dst []byte
+	if !x.dirty {
+		dst = make([]byte, frameSize, frameSize+len(x.frame))
+		dst = append(dst, x.frame...)
+	} else {
+		dst = make([]byte, frameSize, frameSize+len(x.frame)+64)
+		dst = append(dst, head...)
+		binary.BigEndian.PutUint16(dst[frameSize+2:], uint16(x.sent))
+		if x.req.IsFlexible() {
+			dst = append(dst, 0)
+		}
+		dst = x.req.AppendTo(dst)
+	}
+	binary.BigEndian.PutUint32(dst, uint32(len(dst)-frameSize))
+	return dst
+}
+
+// answerFrame is the answer as the client shall have it, length included.
+func (x *Exchange) answerFrame() ([]byte, error) {
+	if !x.respDirty && x.sent == x.Version {
+		dst := make([]byte, frameSize, frameSize+len(x.answer))
+		binary.BigEndian.PutUint32(dst, uint32(len(x.answer)))
+		return append(dst, x.answer...), nil
+	}
+	resp, err := x.Response()
+	if err != nil {
+		return nil, err
+	}
+	if x.Key != kmsg.ApiVersions || x.replied {
+		resp.SetVersion(x.Version) // ApiVersions may be answered in version 0
+	}
+	return appendResponse(nil, x.CorrelationID, resp), nil
+}
+
+// flexibleHeader reports whether an answer's header ends in tags. ApiVersions
+// never has them, so that clients can read it whatever they speak (KIP-511).
+func flexibleHeader(key kmsg.Key, resp kmsg.Response) bool {
+	return resp.IsFlexible() && key != kmsg.ApiVersions
+}
+
+func appendResponse(dst []byte, correlation int32, resp kmsg.Response) []byte {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(correlation))
+	if flexibleHeader(kmsg.Key(resp.Key()), resp) {
+		dst = append(dst, 0)
+	}
+	dst = resp.AppendTo(dst)
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-frameSize))
+	return dst
+}
+
+// decodeResponse reads an answer without its length, asked for in a version.
+func decodeResponse(key kmsg.Key, version int16, frame []byte) (kmsg.Response, error) {
+	const correlation = 4
+	resp := kmsg.ResponseForKey(key.Int16())
+	if resp == nil || len(frame) < correlation {
+		return nil, fmt.Errorf("%w: answer to %s of %d bytes", ErrMalformed, key.Name(), len(frame))
+	}
+	b := bytes.Clone(frame[correlation:])
+	if key == kmsg.ApiVersions && len(b) >= 2 && int16(binary.BigEndian.Uint16(b)) == kerr.UnsupportedVersion.Code {
+		version = 0 // a broker that does not know the version answers in 0 (KIP-511)
+	}
+	resp.SetVersion(version)
+	r := kbin.Reader{Src: b}
+	if flexibleHeader(key, resp) {
+		kmsg.SkipTags(&r)
+	}
+	if err := resp.ReadFrom(r.Src); err != nil {
+		return nil, fmt.Errorf("%w: answer to %s v%d: %w", ErrMalformed, key.Name(), version, err)
+	}
+	return resp, nil
+}

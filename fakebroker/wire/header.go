@@ -1,0 +1,107 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Header is what every request says before its body, request header v1 and v2
+// of the protocol, and the broker it was sent to.
+type Header struct {
+	Node          int32    // the broker's node id
+	Key           kmsg.Key // the API
+	Version       int16    // the API's version, as the client speaks it
+	CorrelationID int32    // repeated by the answer
+	ClientID      string   // empty when null
+}
+
+// Keys is a [Rule.Wants] for requests of some APIs. No keys means every API.
+func Keys(keys ...kmsg.Key) func(Header) bool {
+	if len(keys) == 0 {
+		return func(Header) bool { return true }
+	}
+	var set [128]bool
+	for _, k := range keys {
+		if k >= 0 && int(k) < len(set) {
+			set[k] = true
+		}
+	}
+	return func(h Header) bool { return int(h.Key) < len(set) && set[h.Key] }
+}
+
+// ErrMalformed is wrapped by the errors of connections that were closed because
+// a frame did not follow the protocol.
+var ErrMalformed = errors.New("malformed frame")
+
+const (
+	frameSize     = 4 // the length that precedes every frame
+	minHeader     = 8 // key, version, correlation id
+	clientIDStart = 10
+)
+
+// errShort says that the bytes at hand end before the header does.
+var errShort = errors.New("frame is longer than what was read of it")
+
+// parseHeader reads the header at the start of b, which is a frame without its
+// length or the first part of one, and returns where the body begins: before
+// the tags of flexible versions. known is the client id last seen on the
+// connection, reused so that a client id costs an allocation once.
+func parseHeader(b []byte, known string) (h Header, body int, err error) {
+	if len(b) < minHeader {
+		return h, 0, errShort
+	}
+	h.Key = kmsg.Key(binary.BigEndian.Uint16(b))
+	h.Version = int16(binary.BigEndian.Uint16(b[2:]))
+	h.CorrelationID = int32(binary.BigEndian.Uint32(b[4:]))
+	if h.Key < 0 || h.Version < 0 || kmsg.RequestForKey(h.Key.Int16()) == nil {
+		return h, 0, fmt.Errorf("%w: no such request, key %d version %d", ErrMalformed, h.Key, h.Version)
+	}
+	if h.Key == kmsg.ControlledShutdown && h.Version == 0 {
+		return h, minHeader, nil // header v0 has no client id
+	}
+	if len(b) < clientIDStart {
+		return h, 0, errShort
+	}
+	n := int(int16(binary.BigEndian.Uint16(b[minHeader:])))
+	switch {
+	case n < -1:
+		return h, 0, fmt.Errorf("%w: client id of %d bytes", ErrMalformed, n)
+	case n < 0:
+		return h, clientIDStart, nil
+	case len(b) < clientIDStart+n:
+		return h, 0, errShort
+	}
+	body = clientIDStart + n
+	if id := b[clientIDStart:body]; string(id) == known {
+		h.ClientID = known
+	} else {
+		h.ClientID = string(id)
+	}
+	return h, body, nil
+}
+
+// expectsAnswer reports whether a request is answered at all: a produce request
+// with acks=0 is not. b starts at the body and may be its first part only.
+func expectsAnswer(h Header, b []byte) (bool, error) {
+	if h.Key != kmsg.Produce {
+		return true, nil
+	}
+	r := kbin.Reader{Src: b}
+	const firstFlexible, firstTransactional = 9, 3
+	switch {
+	case h.Version >= firstFlexible:
+		kmsg.SkipTags(&r)
+		r.CompactNullableString()
+	case h.Version >= firstTransactional:
+		r.NullableString()
+	}
+	acks := r.Int16()
+	if r.Complete() != nil {
+		return false, errShort
+	}
+	return acks != 0, nil
+}

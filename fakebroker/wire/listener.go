@@ -1,0 +1,221 @@
+package wire
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// Listener is a broker's listener: connections that it accepts are followed by
+// a [Session]. It can be taken down and up again without the broker noticing.
+// It is safe for concurrent use.
+type Listener struct {
+	cfg   Config
+	open  func() (net.Listener, error)
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+
+	mu       sync.Mutex
+	closed   bool
+	public   *public // nil while down
+	sessions map[*Session]struct{}
+}
+
+// public is what clients connect to, from Up to Down.
+type public struct {
+	ln   net.Listener
+	stop chan struct{} // closed before ln is, so that its error is expected
+	gone chan struct{} // closed when nothing accepts from ln any more
+}
+
+// Listen opens a listener. open is called again each time it comes back up, and
+// must then listen on the same address. Frames are read in plain text, so with
+// TLS it returns a TLS listener.
+func Listen(open func() (net.Listener, error), cfg Config) (*Listener, error) {
+	l := &Listener{
+		cfg: cfg.withDefaults(), open: open,
+		conns: make(chan net.Conn), done: make(chan struct{}),
+		sessions: make(map[*Session]struct{}),
+	}
+	if err := l.Up(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Accept waits for the next connection. It fails with net.ErrClosed once the
+// listener is closed; while it is down it waits.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr is the address that clients dial.
+func (l *Listener) Addr() net.Addr { return l.addr }
+
+// Close closes the listener and its connections, and waits for its goroutine.
+// It may be called more than once.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	first := !l.closed
+	l.closed = true
+	l.mu.Unlock()
+	if first {
+		close(l.done)
+	}
+	l.Down()
+	return nil
+}
+
+// Up lets clients connect. It does nothing when they can already.
+func (l *Listener) Up() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return net.ErrClosed
+	}
+	if l.public != nil {
+		return nil
+	}
+	ln, err := l.open()
+	if err != nil {
+		return err
+	}
+	p := &public{ln: ln, stop: make(chan struct{}), gone: make(chan struct{})}
+	l.public = p
+	if l.addr == nil { // coming back up, it is the same
+		l.addr = ln.Addr()
+	}
+	go l.accept(p)
+	return nil
+}
+
+// Down refuses new connections and cuts those there are, whose number it
+// returns. Connections by [Listener.Dial] stay.
+func (l *Listener) Down() int {
+	l.mu.Lock()
+	p := l.public
+	l.public = nil
+	l.mu.Unlock()
+	if p == nil {
+		return 0
+	}
+	close(p.stop)
+	_ = p.ln.Close() // it is not used again, whatever it says
+	<-p.gone
+	return l.cut()
+}
+
+func (l *Listener) cut() int {
+	l.mu.Lock()
+	cut := make([]*Session, 0, len(l.sessions))
+	for s := range l.sessions {
+		cut = append(cut, s)
+	}
+	l.mu.Unlock()
+	for _, s := range cut {
+		_ = s.Close() // the client is to find it closed, that is all
+	}
+	return len(cut)
+}
+
+// accept takes connections until the listener goes down.
+func (l *Listener) accept(p *public) {
+	defer close(p.gone)
+	for {
+		c, err := p.ln.Accept()
+		if err != nil {
+			if !l.pause(p, err) {
+				return
+			}
+			continue
+		}
+		conn := l.follow(c)
+		select {
+		case l.conns <- conn:
+		case <-p.stop:
+			_ = conn.Close() // refused: the listener went down meanwhile
+			return
+		}
+	}
+}
+
+// pause reports whether to accept again after an error. Running out of file
+// descriptors passes, so it is waited out rather than ending the broker.
+func (l *Listener) pause(p *public, err error) bool {
+	select {
+	case <-p.stop:
+		return false
+	default:
+	}
+	l.cfg.Logger.Warn("cannot accept a connection; trying again", "node", l.cfg.Node, "addr", l.addr, "err", err)
+	t := time.NewTimer(10 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-p.stop:
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// followed is a client's connection with its session in between.
+type followed struct {
+	net.Conn
+	session *Session
+}
+
+func (f followed) Read(p []byte) (int, error)  { return f.session.Read(p) }
+func (f followed) Write(p []byte) (int, error) { return f.session.Write(p) }
+func (f followed) Close() error                { return f.session.Close() }
+
+func (l *Listener) follow(c net.Conn) net.Conn {
+	cfg := l.cfg
+	cfg.Remote = c.RemoteAddr()
+	s := NewSession(c, cfg)
+	s.done = func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.sessions, s)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sessions[s] = struct{}{}
+	return followed{c, s}
+}
+
+// private is a connection of the broker's own, in somebody's name.
+type private struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (p private) RemoteAddr() net.Addr { return p.remote }
+
+// Dial connects to the broker behind the listener past all rules, also while
+// the listener is down. The broker sees remote as the other side's address; nil
+// means the listener's own.
+func (l *Listener) Dial(ctx context.Context, remote net.Addr) (net.Conn, error) {
+	if remote == nil {
+		remote = l.addr
+	}
+	server, client := net.Pipe()
+	var err error
+	select {
+	case l.conns <- private{server, remote}:
+		return client, nil
+	case <-l.done:
+		err = net.ErrClosed
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	_ = server.Close() // neither side was used
+	_ = client.Close()
+	return nil, err
+}

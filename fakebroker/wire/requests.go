@@ -1,0 +1,191 @@
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// peekSize is how much of a frame is looked at without reading it whole. It
+// holds a header, and of a produce request what says whether it is answered.
+const peekSize = 4 << 10
+
+// requests is the half of a session that reads what the client asks. Only the
+// goroutine that reads the session touches it.
+type requests struct {
+	in       *bufio.Reader
+	toBroker int    // bytes of the present frame still to be passed on
+	changed  []byte // bytes to pass on in place of a frame
+	clientID string // the last one seen
+	opaque   int    // SASL tokens without a header still to come
+}
+
+// Read gives the broker the client's next request, or a part of it. The error
+// is io.EOF when the client has hung up between two requests.
+func (s *Session) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		switch {
+		case len(s.changed) > 0:
+			n := copy(p, s.changed)
+			s.changed = s.changed[n:]
+			return n, nil
+		case s.toBroker > 0:
+			n, err := s.in.Read(p[:min(len(p), s.toBroker)])
+			s.toBroker -= n
+			if err != nil {
+				return n, s.fail(err)
+			}
+			return n, nil
+		}
+		if err := s.nextRequest(); err != nil {
+			return 0, s.fail(err)
+		}
+	}
+}
+
+// nextRequest looks at the frame that comes next and decides how it goes on.
+func (s *Session) nextRequest() error {
+	b, err := s.in.Peek(frameSize)
+	if err != nil {
+		if len(b) > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	size := int(int32(binary.BigEndian.Uint32(b)))
+	if s.opaque > 0 {
+		return s.passToken(size)
+	}
+	if size < minHeader || size > s.cfg.MaxFrame {
+		return fmt.Errorf("%w: request of %d bytes, of %d to %d allowed", ErrMalformed, size, minHeader, s.cfg.MaxFrame)
+	}
+	b, err = s.in.Peek(min(frameSize+size, peekSize))
+	if err != nil {
+		return err
+	}
+	b = b[frameSize:]
+
+	h, body, err := parseHeader(b, s.clientID)
+	answered := true
+	if err == nil {
+		answered, err = expectsAnswer(h, b[body:])
+	}
+	var frame []byte
+	if errors.Is(err, errShort) && size > len(b) {
+		if frame, err = s.wholeFrame(size); err != nil {
+			return err
+		}
+		if h, body, err = parseHeader(frame, s.clientID); err == nil {
+			answered, err = expectsAnswer(h, frame[body:])
+		}
+	}
+	if errors.Is(err, errShort) {
+		err = fmt.Errorf("%w: request of %d bytes ends too early", ErrMalformed, size)
+	}
+	if err != nil {
+		return err
+	}
+	h.Node, s.clientID = s.cfg.Node, h.ClientID
+
+	rules := s.cfg.Rules.wanting(h)
+	if len(rules) == 0 && frame == nil && h.Key != kmsg.SASLHandshake {
+		if answered {
+			s.await(awaited{correlation: h.CorrelationID})
+		}
+		s.toBroker = frameSize + size
+		return nil
+	}
+	if frame == nil {
+		if frame, err = s.wholeFrame(size); err != nil {
+			return err
+		}
+	}
+	x := &Exchange{Header: h, session: s, rules: rules, frame: frame, body: body, sent: h.Version}
+	return s.takeRequest(x, answered)
+}
+
+// wholeFrame reads the frame that comes next. It grows with what arrives, so
+// that a length alone does not make it allocate.
+func (s *Session) wholeFrame(size int) ([]byte, error) {
+	if _, err := s.in.Discard(frameSize); err != nil {
+		return nil, err
+	}
+	const step = 1 << 20
+	frame := make([]byte, 0, min(size, step))
+	for len(frame) < size {
+		n := min(size-len(frame), step)
+		frame = append(frame, make([]byte, n)...)
+		if _, err := io.ReadFull(s.in, frame[len(frame)-n:]); err != nil {
+			return nil, err
+		}
+	}
+	return frame, nil
+}
+
+// takeRequest takes a request past the rules that want it.
+func (s *Session) takeRequest(x *Exchange, answered bool) error {
+	if err := x.run(func(r *Rule) func(*Exchange) { return r.Request }); err != nil {
+		return err
+	}
+	if x.replied {
+		if answered {
+			s.await(awaited{correlation: x.CorrelationID, ready: true, x: x})
+		}
+		if err := s.takeTurn(); err != nil {
+			return err
+		}
+		defer s.endTurn()
+		return s.flush()
+	}
+	if x.Key == kmsg.SASLHandshake {
+		s.expectTokens(x)
+	}
+	s.changed = x.requestFrame()
+	if answered {
+		a := awaited{correlation: x.CorrelationID}
+		for _, r := range x.rules {
+			if r.Answer != nil {
+				a.x = x
+			}
+		}
+		if x.sent != x.Version {
+			a.x = x
+		}
+		s.await(a)
+	}
+	return nil
+}
+
+// passToken passes on a bare SASL token, which has no header to look at.
+func (s *Session) passToken(size int) error {
+	if size < 0 || size > s.cfg.MaxFrame {
+		return fmt.Errorf("%w: SASL token of %d bytes", ErrMalformed, size)
+	}
+	s.opaque--
+	s.await(awaited{opaque: true})
+	s.toBroker = frameSize + size
+	return nil
+}
+
+// expectTokens notes that SaslHandshake v0 was asked: what follows are bare
+// tokens without any header, as many as the mechanism takes.
+func (s *Session) expectTokens(x *Exchange) {
+	req, err := x.Request()
+	if err != nil {
+		return
+	}
+	if h, ok := req.(*kmsg.SASLHandshakeRequest); ok && h.Version == 0 {
+		const plain, scram = 1, 2
+		s.opaque = scram
+		if h.Mechanism == "PLAIN" {
+			s.opaque = plain
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package wire
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Rule is one thing that watches or changes traffic. Its functions are called
+// from many connections at once; within one connection, never two at a time for
+// the same exchange.
+type Rule struct {
+	// Name is for logs.
+	Name string
+
+	// Wants decides from the header alone; it is called for every request and
+	// must be cheap. Nil wants everything.
+	Wants func(Header) bool
+
+	// Request is called with a request before the broker has it. Nil: not
+	// called.
+	Request func(*Exchange)
+
+	// Answer is called with an answer before the client has it. Requests that
+	// are not answered (produce with acks=0) and those whose connection ends
+	// first do not get here. Nil: not called.
+	Answer func(*Exchange)
+}
+
+// Rules is the list of rules that connections go by. Both requests and answers
+// pass the rules in the order in which those were added, so a rule sees what
+// earlier ones have made of a message. The zero value has none. It is safe for
+// concurrent use, and changes apply to requests that come later.
+type Rules struct {
+	mu   sync.Mutex
+	list atomic.Pointer[[]*Rule]
+}
+
+// Add adds a rule after the others and returns what takes it out again, which
+// may be called more than once.
+func (rs *Rules) Add(r Rule) (remove func()) {
+	p := &r
+	rs.change(func(l []*Rule) []*Rule { return append(l, p) })
+	return func() {
+		rs.change(func(l []*Rule) []*Rule {
+			return slices.DeleteFunc(l, func(o *Rule) bool { return o == p })
+		})
+	}
+}
+
+func (rs *Rules) change(f func([]*Rule) []*Rule) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	l := f(slices.Clone(rs.all()))
+	rs.list.Store(&l)
+}
+
+func (rs *Rules) all() []*Rule {
+	if rs == nil {
+		return nil
+	}
+	if l := rs.list.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
+// wanting returns the rules that want a request, nil when there are none.
+func (rs *Rules) wanting(h Header) []*Rule {
+	var out []*Rule
+	for _, r := range rs.all() {
+		if r.Wants == nil || r.Wants(h) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
