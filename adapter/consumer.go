@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -205,6 +206,54 @@ func (c *Consumer) assigned(m map[string][]int32) {
 	if f := c.a.cfg.Trace.Assigned; f != nil {
 		f(c.member, m)
 	}
+}
+
+// pinStart decides where a group that starts with the latest record starts in
+// the partitions that are new to it. For all others it changes nothing.
+func (c *Consumer) pinStart(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	if c.sub.StartFrom != FromLatest {
+		return offsets, nil
+	}
+	latest := kgo.NewOffset().AtEnd().EpochOffset().Offset
+	var topics []string
+	for topic, partitions := range offsets {
+		for _, o := range partitions {
+			if o.EpochOffset().Offset == latest {
+				topics = append(topics, topic)
+				break
+			}
+		}
+	}
+	if len(topics) == 0 {
+		return offsets, nil
+	}
+	ends, err := kadm.NewClient(c.cl).ListEndOffsets(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("find the latest offsets: %w", err)
+	}
+	for _, topic := range topics {
+		for p, o := range offsets[topic] {
+			if o.EpochOffset().Offset != latest {
+				continue
+			}
+			end, ok := ends.Lookup(topic, p)
+			if !ok || end.Err != nil {
+				return nil, fmt.Errorf("find the latest offset of topic %q partition %d: %w", topic, p, end.Err)
+			}
+			offsets[topic][p] = kgo.NewOffset().At(end.Offset)
+			c.mu.Lock()
+			l := c.lanes[topicPartition{topic, p}]
+			c.mu.Unlock()
+			if l == nil {
+				continue
+			}
+			l.startAt(end.Offset)
+			if f := c.a.cfg.Trace.Started; f != nil {
+				f(c.member, topic, p, end.Offset)
+			}
+		}
+	}
+	return offsets, nil
 }
 
 // revoked gives running handlers the grace to end, fences off those that do

@@ -193,20 +193,8 @@ func (l *lane) pop(limit int) chunk {
 
 // message is the first delivery of a record.
 func (l *lane) message(r *kgo.Record) *Message {
-	m := &Message{
-		Topic:     r.Topic,
-		Partition: r.Partition,
-		Offset:    r.Offset,
-		Key:       r.Key,
-		Value:     r.Value,
-		Timestamp: r.Timestamp,
-		Group:     l.c.sub.Group,
-		Attempt:   1,
-		Origin:    Origin{r.Topic, r.Partition, r.Offset},
-	}
-	for _, h := range r.Headers {
-		m.Headers = append(m.Headers, Header{Key: h.Key, Value: h.Value})
-	}
+	m := published(r)
+	m.Group, m.Attempt = l.c.sub.Group, 1
 	return m
 }
 
@@ -350,6 +338,16 @@ func (l *lane) committedTo(offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.committed = offset
+}
+
+// startAt pins where the group starts in a partition that is new to it, to be
+// committed like something settled: or else a group that starts with the latest
+// record would, after a restart, start later still, and skip what came between.
+func (l *lane) startAt(offset int64) {
+	l.mu.Lock()
+	l.ledger.prefix = position{offset: offset, epoch: -1}
+	l.mu.Unlock()
+	notify(l.c.dirty)
 }
 
 func (l *lane) setDue(t time.Time) {

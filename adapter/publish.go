@@ -94,6 +94,8 @@ func (a *Adapter) Publish(ctx context.Context, events ...Event) error {
 	for i, err := range a.produce(ctx, records...) {
 		if err != nil {
 			fail(i, err)
+		} else if f := a.cfg.Trace.Published; f != nil {
+			f(ctx, events[i], published(records[i]))
 		}
 	}
 	if failed != nil {
@@ -139,6 +141,23 @@ func (a *Adapter) record(e Event) (*kgo.Record, error) {
 	return r, nil
 }
 
+// published is an acknowledged record as a message. No group has it yet.
+func published(r *kgo.Record) *Message {
+	return &Message{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
+		Key: r.Key, Value: r.Value, Headers: headers(r), Timestamp: r.Timestamp,
+		Origin: Origin{r.Topic, r.Partition, r.Offset},
+	}
+}
+
+func headers(r *kgo.Record) []Header {
+	var hs []Header
+	for _, h := range r.Headers {
+		hs = append(hs, Header{Key: h.Key, Value: h.Value})
+	}
+	return hs
+}
+
 // produce sends records and waits for the outcome of each. A nil error in the
 // result is an acknowledged record.
 func (a *Adapter) produce(ctx context.Context, records ...*kgo.Record) []error {
@@ -179,9 +198,6 @@ func (a *Adapter) produce(ctx context.Context, records ...*kgo.Record) []error {
 			delete(waiting, o.i)
 			r := records[o.i]
 			errs[o.i] = a.publishError(r, o.err, time.Since(start))
-			if o.err == nil && a.cfg.Trace.Published != nil {
-				a.cfg.Trace.Published(r.Topic, r.Partition, r.Offset)
-			}
 		case <-ctx.Done():
 			return giveUp(ctx.Err())
 		case <-limit.C:

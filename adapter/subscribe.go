@@ -17,7 +17,9 @@ const (
 	// FromEarliest starts at the oldest record that is still there: a
 	// handler's work must not be skipped silently.
 	FromEarliest StartOffset = iota
-	// FromLatest starts after the newest record.
+	// FromLatest starts after the newest record there is when the partition
+	// is first assigned. That offset is committed, so that a restart before
+	// the first record skips nothing.
 	FromLatest
 )
 
@@ -166,6 +168,7 @@ func (c *Consumer) groupOptions() []kgo.Opt {
 		// Where the log was cut under a consumer, what is left is handled
 		// again rather than skipped. The client's default is a minute back.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.AdjustFetchOffsetsFn(c.pinStart),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),

@@ -1,18 +1,25 @@
 package adapter
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Trace is a set of functions that are told what happens to records, in the
 // order in which it happens for each record: for metrics, tracing and tests.
 // Any of them may be nil. They are called from the goroutines that do the
 // work, several at a time, and must be quick.
 type Trace struct {
-	// Published: the broker acknowledged a record of Publish, now at that
-	// place.
-	Published func(topic string, partition int32, offset int64)
+	// Published: the broker acknowledged an event of Publish, which was called
+	// with ctx. The message is the record that it became.
+	Published func(ctx context.Context, e Event, m *Message)
 
 	// Assigned: the group gave this member partitions.
 	Assigned func(g GroupMember, partitions map[string][]int32)
+	// Started: the group is new to a partition, and starts at that offset by
+	// Subscription.StartFrom: the records before it will not be handled. It
+	// is not called for a group that starts with the first record.
+	Started func(g GroupMember, topic string, partition int32, offset int64)
 	// Revoked: they are taken away. It is called once handlers have ended or
 	// been fenced off, and what was settled has been committed. With lost the
 	// group has given them away already, and nothing could be committed.
