@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
+	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -43,7 +45,7 @@ type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 func (b *Broker) dialer() dialer {
 	dial := new(net.Dialer).DialContext
 	if b.network != nil {
-		dial = b.network.DialContext
+		dial = b.dialInMemory
 	}
 	if b.cfg.TLS == nil {
 		return dial
@@ -60,6 +62,16 @@ func (b *Broker) dialer() dialer {
 		}
 		return conn, nil
 	}
+}
+
+// dialInMemory fails as TCP does where nobody listens: clients try again on a
+// refused connection, and give up on an error that they do not know.
+func (b *Broker) dialInMemory(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := b.network.DialContext(ctx, network, addr)
+	if err != nil && ctx.Err() == nil {
+		err = &net.OpError{Op: "dial", Net: b.cfg.Network.String(), Err: fmt.Errorf("%w (%s): %w", syscall.ECONNREFUSED, addr, err)}
+	}
+	return conn, err
 }
 
 // clientTLS trusts the server's own certificates, under a name they are for.

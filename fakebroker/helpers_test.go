@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/fakebroker/wire"
 )
 
 // onBoth runs a test on TCP in real time, and in memory in a bubble.
@@ -46,7 +48,11 @@ func needsTag(t *testing.T) {
 // client is a client of the broker that the test closes.
 func client(t *testing.T, b *fakebroker.Broker, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	cl, err := kgo.NewClient(append(append(b.ClientOptions(), kgo.DisableClientMetrics(), kgo.ProducerLinger(0)), opts...)...)
+	common := []kgo.Opt{ // quick to find out that something has moved
+		kgo.DisableClientMetrics(), kgo.ProducerLinger(0), kgo.MetadataMinAge(20 * time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
+	}
+	cl, err := kgo.NewClient(append(append(b.ClientOptions(), common...), opts...)...)
 	noError(t, err)
 	t.Cleanup(cl.CloseAllowingRebalance)
 	return cl
@@ -82,14 +88,14 @@ func values(t *testing.T, b *fakebroker.Broker, topic string) []string {
 	return out
 }
 
-// consume polls until it has n records, and returns their values.
+// consume polls until it has n records, and returns their values. Errors on the
+// way are what faults make, and clients go on after them.
 func consume(t *testing.T, cl *kgo.Client, n int) []string {
 	t.Helper()
 	ctx := within(t)
 	var got []string
 	for len(got) < n {
 		fs := cl.PollFetches(ctx)
-		noError(t, fs.Err0())
 		if ctx.Err() != nil {
 			t.Fatalf("got %d of %d records: %v", len(got), n, got)
 		}
@@ -165,4 +171,23 @@ func noneLeft(t *testing.T, before int) {
 		}
 		runtime.Gosched()
 	}
+}
+
+// rawRequest asks the first broker in a version of one's choice.
+func rawRequest(t *testing.T, b *fakebroker.Broker, clientID string, version int16, req kmsg.Request) (kmsg.Response, error) {
+	t.Helper()
+	var dial func(context.Context, string, string) (net.Conn, error)
+	var d net.Dialer
+	dial = d.DialContext
+	cl := client(t, b)
+	if v, ok := cl.OptValue(kgo.Dialer).(func(context.Context, string, string) (net.Conn, error)); ok && v != nil {
+		dial = v
+	}
+	conn, err := dial(within(t), "tcp", b.Addrs()[0])
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	req.SetVersion(version)
+	return wire.Ask(within(t), conn, clientID, req)
 }
