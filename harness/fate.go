@@ -1,0 +1,284 @@
+package harness
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"example.com/kafkatest/fakebroker"
+)
+
+// Kind is what became of a record in a group.
+type Kind string
+
+// The kinds of fate. All but Pending are final.
+const (
+	// Pending: not settled yet, or settled and not committed yet.
+	Pending Kind = "pending"
+	// Committed: a handler settled it, and the group's offset passed it.
+	Committed Kind = "committed"
+	// DeadLettered: it is on the group's dead-letter topic.
+	DeadLettered Kind = "dead-lettered"
+	// Rejected: the subscription's OnReject took it.
+	Rejected Kind = "rejected"
+	// Skipped: the group started after it.
+	Skipped Kind = "skipped"
+	// Lost: the group's committed offset passed it although no handler of
+	// the harness's adapters settled it.
+	Lost Kind = "lost"
+)
+
+// Fate is what became of a record in a consumer group.
+type Fate struct {
+	Record Record
+	Group  string
+	Kind   Kind
+	// Attempts is the number of the last attempt, by the count that the
+	// handler saw. Deliveries is how often a handler ran: more than Attempts
+	// when a crash or a rebalance made the count start again.
+	Attempts, Deliveries int
+	// Hops is how many times the record moved to another topic of the
+	// adapter's before its last attempt.
+	Hops int
+	// Final is where the record ended: itself, or its dead letter.
+	Final Record
+	// Err is what the last attempt failed with. It is nil when the last
+	// attempt succeeded, and when there was none.
+	Err error
+}
+
+// String explains the fate.
+func (f Fate) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s in group %s: %s", f.Record, f.Group, f.Kind)
+	switch f.Kind {
+	case DeadLettered:
+		fmt.Fprintf(&b, " to %s", f.Final)
+	case Lost:
+		b.WriteString(": the group's committed offset passed it, and no handler settled it")
+	case Skipped:
+		b.WriteString(": the group started after it")
+	}
+	if f.Deliveries == 0 {
+		b.WriteString(", never delivered")
+	} else {
+		fmt.Fprintf(&b, " after %s", count(f.Attempts, "attempt"))
+	}
+	if f.Deliveries != f.Attempts && f.Deliveries > 0 {
+		fmt.Fprintf(&b, " (%s in all)", count(f.Deliveries, "delivery"))
+	}
+	if f.Err != nil {
+		fmt.Fprintf(&b, ", last error: %v", f.Err)
+	}
+	return b.String()
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	if y, ok := strings.CutSuffix(what, "y"); ok {
+		what = y + "ie"
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Fate is what became of a record, where one group consumes its topic. Where
+// several do, or none, the test fails: ask Group.
+func (h *Harness) Fate(r Record) Fate {
+	h.t.Helper()
+	groups := h.groupsOf(r.Topic)
+	switch len(groups) {
+	case 1:
+		return h.fate(groups[0], r)
+	case 0:
+		h.t.Fatalf("harness: %s has no fate: no group consumes topic %s (groups: %s)", r, r.Topic, list(h.groups()))
+	default:
+		h.t.Fatalf("harness: %s has a fate in each of the groups %s: ask h.Group(name).Fate(record)", r, list(groups))
+	}
+	panic("unreachable")
+}
+
+// Group is a consumer group of the test.
+type Group struct {
+	h    *Harness
+	name string
+}
+
+// Group is the consumer group of that name.
+func (h *Harness) Group(name string) Group { return Group{h, name} }
+
+// Fate is what became of a record in the group. The test fails when the group
+// does not consume the record's topic.
+func (g Group) Fate(r Record) Fate {
+	g.h.t.Helper()
+	if !slices.Contains(g.h.groupsOf(r.Topic), g.name) {
+		g.h.t.Fatalf("harness: %s has no fate in group %s, which does not consume topic %s (groups: %s)", r, g.name, r.Topic, list(g.h.groups()))
+	}
+	return g.h.fate(g.name, r)
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// groups are the groups that have, or had, a consumer.
+func (h *Harness) groups() []string { return sortedKeys(h.subscribed()) }
+
+func (h *Harness) groupsOf(topic string) []string {
+	var names []string
+	for _, g := range sortedKeys(h.subscribed()) {
+		if h.subscribed()[g][topic] {
+			names = append(names, g)
+		}
+	}
+	return names
+}
+
+// subscribed are the topics of each group.
+func (h *Harness) subscribed() map[string]map[string]bool {
+	all := map[string]map[string]bool{}
+	add := func(group, topic string) {
+		if all[group] == nil {
+			all[group] = map[string]bool{}
+		}
+		all[group][topic] = true
+	}
+	h.mu.Lock()
+	adapters := slices.Clone(h.adapters)
+	h.mu.Unlock()
+	for _, a := range adapters {
+		for _, c := range a.Consumers() {
+			s := c.Status()
+			for _, t := range s.Topics {
+				add(s.Group, t)
+			}
+		}
+	}
+	h.watch.mu.Lock()
+	defer h.watch.mu.Unlock()
+	for g, topics := range h.watch.topics {
+		for t := range topics {
+			add(g, t)
+		}
+	}
+	return all
+}
+
+// fate puts together what the adapters told and what the broker has.
+func (h *Harness) fate(group string, r Record) Fate {
+	f := Fate{Record: r, Group: group, Kind: Pending, Final: r}
+	at := int64(-1)
+	if g, ok := h.broker.Group(group); ok {
+		at = committedOffset(g, r.Topic, r.Partition)
+	}
+	passed := at > r.Offset
+	h.watch.mu.Lock()
+	defer h.watch.mu.Unlock()
+	s := h.watch.stories[group][placeOf(r)]
+	if s == nil {
+		start, isNew := h.watch.started[groupPartition{group, r.Topic, r.Partition}]
+		switch {
+		case passed && isNew && r.Offset < start:
+			f.Kind = Skipped
+		case passed:
+			f.Kind = Lost
+		}
+		return f
+	}
+	f.Attempts, f.Deliveries, f.Err = s.attempt, s.deliveries, s.err
+	switch {
+	case passed && !s.settled:
+		f.Kind = Lost
+	case !passed:
+	case s.dead != nil:
+		f.Kind = DeadLettered
+		f.Final = Record{
+			Topic: s.dead.topic, Partition: s.dead.partition, Offset: s.dead.offset,
+			Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp,
+		}
+	case s.rejected:
+		f.Kind = Rejected
+	default:
+		f.Kind = Committed
+	}
+	return f
+}
+
+func committedOffset(g fakebroker.Group, topic string, partition int32) int64 {
+	for _, o := range g.Offsets {
+		if o.Topic == topic && o.Partition == partition {
+			return o.Committed
+		}
+	}
+	return -1
+}
+
+// verdict fails the test for records that were lost, and for those that are
+// pending unless that is allowed.
+func (h *Harness) verdict() {
+	h.t.Helper()
+	h.mu.Lock()
+	allowPending := h.allowPending
+	h.mu.Unlock()
+	h.idle()
+	var bad []string
+	for group, topics := range h.subscribed() {
+		for topic := range topics {
+			for _, r := range h.suspects(group, topic) {
+				f := h.fate(group, r)
+				if f.Kind == Lost || f.Kind == Pending && !allowPending {
+					bad = append(bad, f.String())
+				}
+			}
+		}
+	}
+	if len(bad) == 0 {
+		return
+	}
+	slices.Sort(bad)
+	hint := ""
+	if !slices.ContainsFunc(bad, func(s string) bool { return strings.Contains(s, string(Lost)) }) {
+		hint = "\ncall Settle before the test ends, or AllowPending if that is meant"
+	}
+	if n := len(bad); n > 10 {
+		bad = append(bad[:10], fmt.Sprintf("and %d more", n-10))
+	}
+	h.t.Errorf("harness: the test ends with records that are not done:\n\t%s%s", strings.Join(bad, "\n\t"), hint)
+}
+
+// suspects are the records of a topic that may not be done in a group. They
+// are read only where offsets leave room for some.
+func (h *Harness) suspects(group, topic string) []Record {
+	partitions, err := h.broker.Partitions(topic)
+	if err != nil {
+		return nil // deleted, and its records with it
+	}
+	g, _ := h.broker.Group(group)
+	clean := true
+	for _, p := range partitions {
+		at := committedOffset(g, topic, p.Partition)
+		if p.Start < p.EndOfData && at < p.EndOfData || !h.watch.allSettled(group, topic, p.Partition, p.Start, at) {
+			clean = false
+		}
+	}
+	if clean {
+		return nil
+	}
+	return Topic{h, topic}.Records()
+}
+
+// allSettled reports whether every offset of a range is known to be settled.
+func (w *watch) allSettled(group, topic string, partition int32, from, to int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for o := from; o < to; o++ {
+		if s := w.stories[group][place{topic, partition, o}]; s == nil || !s.settled {
+			return false
+		}
+	}
+	return true
+}

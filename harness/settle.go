@@ -1,0 +1,242 @@
+package harness
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/kafkatest/fakebroker"
+)
+
+// Settle returns when nothing more can happen without new input. That is when
+// all of this holds, and holds again at a second look with nothing changed in
+// between: every group that has consumers is stable, and all partitions of its
+// topics are assigned; every partition is consumed to the end of its data, by
+// the offsets that the broker has; no handler runs; no record is on its way
+// from an adapter to the broker; no record waits for another attempt. While one
+// does, Settle waits until it is due.
+//
+// A record that no dead-letter topic and no OnReject takes would wait for
+// ever: it fails the test. So does the limit of Config.Limit, with what does
+// not hold, the records concerned and the timeline.
+//
+// What handlers wrote before Settle returned may be read without a lock.
+// Goroutines that handlers left behind, and adapters that the harness did not
+// make, are not waited for.
+func (h *Harness) Settle() {
+	h.t.Helper()
+	h.settleWithin(h.cfg.Limit)
+}
+
+// SettleWithin is Settle with a limit of its own.
+func (h *Harness) SettleWithin(limit time.Duration) {
+	h.t.Helper()
+	h.settleWithin(limit)
+}
+
+func (h *Harness) settleWithin(limit time.Duration) {
+	h.t.Helper()
+	start := time.Now()
+	step := firstStep
+	for {
+		h.idle()
+		v := h.look()
+		if v.hopeless != "" {
+			h.t.Fatalf("harness: this will never settle: %s\n%s", v.hopeless, h.watch.timeline())
+		}
+		if v.clause == "" {
+			h.idle()
+			if again := h.look(); again.clause == "" && again.mark == v.mark {
+				return
+			}
+			continue
+		}
+		left := limit - time.Since(start)
+		if left <= 0 {
+			h.t.Fatalf("harness: not settled after %v: %s\n%s", limit, v.clause, h.watch.timeline())
+		}
+		// What changes a clause mostly wakes us. The rest, such as a
+		// rebalance seen from the broker, is looked for, more and more
+		// rarely.
+		wait := min(step, left)
+		if !v.due.IsZero() {
+			wait = min(max(time.Until(v.due), firstStep), left)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-h.watch.wake:
+			step = firstStep
+		case <-timer.C:
+			step = min(2*step, lastStep)
+		}
+		timer.Stop()
+	}
+}
+
+const (
+	firstStep = time.Millisecond
+	lastStep  = time.Minute
+)
+
+// view is what one look sees.
+type view struct {
+	clause   string    // what does not hold yet; empty when everything does
+	hopeless string    // why it never will
+	due      time.Time // when a waiting record is due, if that is all there is to wait for
+	mark     string    // differs when anything has changed
+}
+
+// look checks the clauses of Settle, from what costs least.
+func (h *Harness) look() view {
+	h.mu.Lock()
+	adapters := slices.Clone(h.adapters)
+	h.mu.Unlock()
+	w := h.watch
+	w.mu.Lock()
+	running, changes := w.running, w.changes
+	w.mu.Unlock()
+
+	v := view{mark: fmt.Sprint(changes)}
+	if running > 0 {
+		v.clause = fmt.Sprintf("handlers run for %d records: %s", running, w.which(func(s *story) bool { return s.running }))
+		return v
+	}
+	groups := map[string]map[string]bool{}
+	for _, a := range adapters {
+		if n := a.Buffered(); n > 0 {
+			v.clause = fmt.Sprintf("%d records are on their way to the broker", n)
+			return v
+		}
+		for _, c := range a.Consumers() {
+			s := c.Status()
+			if groups[s.Group] == nil {
+				groups[s.Group] = map[string]bool{}
+			}
+			for _, t := range s.Topics {
+				groups[s.Group][t] = true
+			}
+			for _, p := range s.Partitions {
+				where := fmt.Sprintf("%s[%d] in group %s", p.Topic, p.Partition, s.Group)
+				switch {
+				case p.Blocked != nil:
+					v.hopeless = fmt.Sprintf("%s is blocked: %v", where, p.Blocked)
+					return v
+				case p.Held > 0 && v.clause == "":
+					v.clause = fmt.Sprintf("a record of %s waits until %s for its next attempt", where, w.at(p.Due))
+					v.due = p.Due
+				case p.Held > 0 && !v.due.IsZero() && p.Due.Before(v.due):
+					v.due = p.Due
+				case p.InFlight > 0 || p.Queued > 0:
+					v.clause = fmt.Sprintf("%d records of %s are being handled or wait for the handler", p.InFlight+p.Queued, where)
+					v.due = time.Time{}
+				}
+			}
+			if n := s.Fenced; n > 0 {
+				v.clause = fmt.Sprintf("%d handlers of group %s still run for partitions that were taken away", n, s.Group)
+			}
+		}
+	}
+	if v.clause != "" {
+		return v
+	}
+	for _, name := range sortedKeys(groups) {
+		clause, mark := h.lookAtGroup(name, sortedKeys(groups[name]))
+		if clause != "" {
+			v.clause = clause
+			return v
+		}
+		v.mark += mark
+	}
+	return v
+}
+
+// lookAtGroup checks what the broker says of a group.
+func (h *Harness) lookAtGroup(name string, topics []string) (clause, mark string) {
+	g, ok := h.broker.Group(name)
+	if !ok {
+		return fmt.Sprintf("group %s has not formed yet", name), ""
+	}
+	if g.State != "Stable" {
+		return fmt.Sprintf("group %s is rebalancing (%s)", name, g.State), ""
+	}
+	assigned := map[string]map[int32]bool{}
+	for _, m := range g.Members {
+		for t, ps := range m.Assignment {
+			for _, p := range ps {
+				if assigned[t] == nil {
+					assigned[t] = map[int32]bool{}
+				}
+				assigned[t][p] = true
+			}
+		}
+	}
+	offsets := map[string]map[int32]fakebroker.GroupOffset{}
+	for _, o := range g.Offsets {
+		if offsets[o.Topic] == nil {
+			offsets[o.Topic] = map[int32]fakebroker.GroupOffset{}
+		}
+		offsets[o.Topic][o.Partition] = o
+	}
+	for _, t := range topics {
+		partitions, err := h.broker.Partitions(t)
+		if err != nil {
+			return fmt.Sprintf("group %s consumes topic %s: %v", name, t, err), ""
+		}
+		for _, p := range partitions {
+			where := fmt.Sprintf("%s[%d]", t, p.Partition)
+			if !assigned[t][p.Partition] {
+				return fmt.Sprintf("%s is assigned to nobody in group %s", where, name), ""
+			}
+			at, ok := offsets[t][p.Partition]
+			if !ok {
+				at.Committed = -1
+			}
+			if p.Start < p.EndOfData && at.Committed < p.EndOfData {
+				return fmt.Sprintf("group %s has committed %s to %s, and the data ends at %d: %s", name, where, committed(at.Committed), p.EndOfData,
+					h.watch.which(func(s *story) bool { return !s.settled })), ""
+			}
+			mark += fmt.Sprintf(" %s:%d/%d", where, at.Committed, p.HighWatermark)
+		}
+	}
+	return "", fmt.Sprintf("; %s@%d%s", name, g.Epoch, mark)
+}
+
+func committed(offset int64) string {
+	if offset < 0 {
+		return "nothing"
+	}
+	return fmt.Sprint(offset)
+}
+
+// which names the records that the adapters know of for which is holds, and no
+// more than ten.
+func (w *watch) which(is func(*story) bool) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var names []string
+	for _, group := range sortedKeys(w.stories) {
+		for at, s := range w.stories[group] {
+			if is(s) {
+				names = append(names, fmt.Sprintf("%s[%d]@%d in %s", at.topic, at.partition, at.offset, group))
+			}
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return "none of them delivered yet"
+	}
+	if n := len(names); n > 10 {
+		names = append(names[:10], fmt.Sprintf("and %d more", n-10))
+	}
+	return strings.Join(names, ", ")
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
