@@ -149,10 +149,12 @@ func (b *Broker) start() error {
 func (b *Broker) options() []kfake.Opt {
 	next := 0
 	ports := make([]int, b.cfg.Brokers)
-	configs := map[string]string{
-		// In test binaries kfake would have members of KIP-848 groups send
-		// fifty times as many heartbeats as Kafka does.
-		"group.consumer.heartbeat.interval.ms": "5000",
+	configs := make(map[string]string)
+	if b.cfg.Network == InMemory {
+		// In test binaries kfake has members of KIP-848 groups send fifty times
+		// as many heartbeats as Kafka does. That makes rebalances quick in real
+		// time; in virtual time they are quick anyway, and heartbeats cost.
+		configs["group.consumer.heartbeat.interval.ms"] = "5000"
 	}
 	maps.Copy(configs, b.cfg.BrokerConfig)
 	opts := []kfake.Opt{

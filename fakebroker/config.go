@@ -75,7 +75,8 @@ type Config struct {
 	DataDir string
 
 	// BrokerConfig sets broker configurations by their Kafka names, such as
-	// "message.max.bytes". Absent ones have Kafka's defaults.
+	// "message.max.bytes". Absent ones have Kafka's defaults, but for
+	// group.consumer.heartbeat.interval.ms on TCP: in test binaries it is 100.
 	BrokerConfig map[string]string
 
 	// MaxSessionTimeout bounds the session timeout that group members may ask

@@ -32,8 +32,13 @@ func onBoth(t *testing.T, c fakebroker.Config, test func(*testing.T, *fakebroker
 	t.Run("InMemory", func(t *testing.T) {
 		c := c
 		c.Network = fakebroker.InMemory
-		synctest.Test(t, func(t *testing.T) { test(t, c.Run(t)) })
+		inBubble(t, c, test)
 	})
+}
+
+func inBubble(t *testing.T, c fakebroker.Config, test func(*testing.T, *fakebroker.Broker)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(t, c.Run(t)) })
 }
 
 // needsTag skips a test whose bubble would freeze: one that makes a client wait

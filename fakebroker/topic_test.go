@@ -1,0 +1,81 @@
+package fakebroker_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"example.com/kafkatest/fakebroker"
+)
+
+func TestParseTopic(t *testing.T) {
+	long := strings.Repeat("a", 249)
+	cases := map[string]struct {
+		want fakebroker.Topic
+		bad  string // part of the error
+	}{
+		"orders":       {want: fakebroker.Topic{Name: "orders", Partitions: 1}},
+		"orders:12":    {want: fakebroker.Topic{Name: "orders", Partitions: 12}},
+		"a.B_c-9:1":    {want: fakebroker.Topic{Name: "a.B_c-9", Partitions: 1}},
+		long:           {want: fakebroker.Topic{Name: long, Partitions: 1}},
+		long + "a":     {bad: "250 characters"},
+		"":             {bad: "empty"},
+		":3":           {bad: "empty"},
+		".":            {bad: "cannot be a name"},
+		"..":           {bad: "cannot be a name"},
+		"or ders":      {bad: "use letters"},
+		"aufträge":     {bad: "use letters"},
+		"orders:":      {bad: "NAME:PARTITIONS"},
+		"orders:0":     {bad: "from 1"},
+		"orders:-1":    {bad: "from 1"},
+		"orders:x":     {bad: "NAME:PARTITIONS"},
+		"orders:1:2":   {bad: "NAME:PARTITIONS"},
+		"orders:99999": {bad: "1 to 10000"},
+	}
+	for in, c := range cases {
+		t.Run(in, func(t *testing.T) {
+			got, err := fakebroker.ParseTopic(in)
+			if c.bad == "" {
+				noError(t, err)
+				equal(t, "topic", got, c.want)
+				return
+			}
+			isError(t, err, fakebroker.ErrInvalidTopic)
+			if !strings.Contains(err.Error(), c.bad) {
+				t.Fatalf("%q does not say %q", err, c.bad)
+			}
+		})
+	}
+}
+
+func TestCreateTopic(t *testing.T) {
+	onBoth(t, orders(2), func(t *testing.T, b *fakebroker.Broker) {
+		noError(t, b.CreateTopic(fakebroker.Topic{Name: "later", Configs: map[string]string{"cleanup.policy": "compact"}}))
+		isError(t, b.CreateTopic(fakebroker.Topic{Name: "orders"}), fakebroker.ErrTopicExists)
+		isError(t, b.CreateTopic(fakebroker.Topic{Name: "no spaces"}), fakebroker.ErrInvalidTopic)
+		noError(t, b.CreateTopic(fakebroker.Topic{Name: "a.b"}))
+		isError(t, b.CreateTopic(fakebroker.Topic{Name: "a_b"}), fakebroker.ErrInvalidTopic)
+		equal(t, "topics", b.Topics(), []fakebroker.Topic{
+			{Name: "a.b", Partitions: 1},
+			{Name: "later", Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}},
+			{Name: "orders", Partitions: 2},
+		})
+		produce(t, client(t, b), "later", 0, 1)
+	})
+}
+
+func TestAutoCreateTopics(t *testing.T) {
+	for name, on := range map[string]bool{"on": true, "off": false} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, fakebroker.Config{AutoCreateTopics: on}, func(t *testing.T, b *fakebroker.Broker) {
+				cl := client(t, b, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(1))
+				err := cl.ProduceSync(within(t), &kgo.Record{Topic: "new"}).FirstErr()
+				equal(t, "produced", err == nil, on)
+				if on {
+					equal(t, "topics", b.Topics(), []fakebroker.Topic{{Name: "new", Partitions: 1}})
+				}
+			})
+		})
+	}
+}
