@@ -224,7 +224,7 @@ func (h *Harness) verdict() {
 	h.mu.Lock()
 	allowPending := h.allowPending
 	h.mu.Unlock()
-	h.idle()
+	h.clock.idle()
 	var bad []string
 	for group, topics := range h.subscribed() {
 		for topic := range topics {

@@ -89,7 +89,9 @@ func (c Config) Run(t *testing.T, fn func(t *testing.T, h *Harness)) {
 	c.Broker.Network = fakebroker.InMemory
 	c.Broker.MaxSessionTimeout = max(c.Broker.MaxSessionTimeout, virtualSession)
 	defer explainLeaks(t)
-	synctest.Test(t, func(t *testing.T) { c.run(t, synctest.Wait, virtualOptions(), fn) })
+	synctest.Test(t, func(t *testing.T) {
+		c.run(t, clock{idle: synctest.Wait, options: virtualOptions(), patience: 24 * time.Hour}, fn)
+	})
 }
 
 // RunRealTime is RunRealTime with these settings.
@@ -99,7 +101,14 @@ func (c Config) RunRealTime(t *testing.T, fn func(t *testing.T, h *Harness)) {
 		c.Limit = 30 * time.Second
 	}
 	c.Broker.Network = fakebroker.TCP
-	c.run(t, func() {}, realOptions(), fn)
+	c.run(t, clock{idle: func() {}, options: realOptions(), patience: 10 * time.Second}, fn)
+}
+
+// clock is what differs between virtual and real time.
+type clock struct {
+	idle     func()        // waits until nothing runs that could; in real time it does not wait
+	options  []kgo.Opt     // of every client
+	patience time.Duration // how long handlers have to end when the test has
 }
 
 // Every request costs time, and in virtual time hours pass between two
@@ -132,13 +141,12 @@ func realOptions() []kgo.Opt {
 // are for the test's goroutine; only Topic and Broker are for handlers, too.
 // They fail the test themselves.
 type Harness struct {
-	t       *testing.T
-	cfg     Config
-	idle    func() // waits until nothing runs that could; in real time it does not
-	options []kgo.Opt
-	broker  *fakebroker.Broker
-	watch   *watch
-	log     *testLog
+	t      *testing.T
+	cfg    Config
+	clock  clock
+	broker *fakebroker.Broker
+	watch  *watch
+	log    *testLog
 
 	mu           sync.Mutex
 	adapters     []*adapter.Adapter
@@ -146,7 +154,7 @@ type Harness struct {
 	allowPending bool
 }
 
-func (c Config) run(t *testing.T, idle func(), options []kgo.Opt, fn func(t *testing.T, h *Harness)) {
+func (c Config) run(t *testing.T, clock clock, fn func(t *testing.T, h *Harness)) {
 	t.Helper()
 	if c.Partitions == 0 {
 		c.Partitions = 1
@@ -155,7 +163,7 @@ func (c Config) run(t *testing.T, idle func(), options []kgo.Opt, fn func(t *tes
 	if err != nil {
 		t.Fatalf("harness: start the broker: %v", err)
 	}
-	h := &Harness{t: t, cfg: c, idle: idle, options: options, broker: b, watch: newWatch(time.Now()), log: &testLog{t: t}}
+	h := &Harness{t: t, cfg: c, clock: clock, broker: b, watch: newWatch(time.Now()), log: &testLog{t: t}}
 	defer h.finish()
 	fn(t, h)
 }
@@ -167,7 +175,7 @@ func (h *Harness) finish() {
 	if !h.t.Failed() {
 		h.verdict()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), h.clock.patience)
 	defer cancel()
 	h.mu.Lock()
 	adapters := h.adapters
@@ -185,8 +193,8 @@ func (h *Harness) finish() {
 		h.t.Errorf("harness: stop the broker: %v", err)
 	}
 	h.log.close()
-	if h.t.Failed() {
-		h.t.Logf("harness: what happened:\n%s", h.watch.timeline())
+	if timeline := h.watch.timeline(); h.t.Failed() && timeline != "" {
+		h.t.Logf("harness: what happened:\n%s", timeline)
 	}
 }
 
@@ -211,7 +219,7 @@ func (h *Harness) NewAdapter() *adapter.Adapter {
 		h.cfg.Adapter(&cfg)
 	}
 	cfg.Trace = h.watch.trace(cfg.Trace)
-	cfg.ClientOptions = slices.Concat(h.broker.ClientOptions(), h.options, cfg.ClientOptions)
+	cfg.ClientOptions = slices.Concat(h.broker.ClientOptions(), h.clock.options, cfg.ClientOptions)
 	a, err := adapter.New(cfg)
 	if err != nil {
 		h.t.Fatalf("harness: %v", err)
@@ -318,7 +326,7 @@ func (t Topic) Records() []Record {
 	t.h.t.Helper()
 	records, err := t.h.broker.Records(t.name)
 	if err != nil {
-		t.h.t.Fatalf("harness: %v: there is %s", err, t.h.topicNames())
+		t.h.t.Fatalf("harness: no topic %q to look into (topics: %s): %v", t.name, t.h.topicNames(), err)
 	}
 	out := make([]Record, len(records))
 	for i, r := range records {
@@ -339,7 +347,7 @@ func (h *Harness) topicNames() string {
 		names = append(names, t.Name)
 	}
 	if len(names) == 0 {
-		return "no topic yet"
+		return "none"
 	}
 	return strings.Join(names, ", ")
 }
