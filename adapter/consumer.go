@@ -26,6 +26,7 @@ type Consumer struct {
 	log    *slog.Logger
 	member GroupMember
 	grace  time.Duration
+	ready  chan struct{} // closed when the fields above are set
 
 	ctx    context.Context // ends when the consumer stops polling
 	stop   context.CancelFunc
@@ -59,6 +60,7 @@ func newConsumer(a *Adapter, s subscription) *Consumer {
 		lanes:  map[topicPartition]*lane{},
 		fenced: map[topicPartition]*lane{},
 		done:   make(chan struct{}),
+		ready:  make(chan struct{}),
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
@@ -74,6 +76,7 @@ func (c *Consumer) start() error {
 		return &ConfigError{Field: "Config.ClientOptions", Problem: err.Error()}
 	}
 	c.grace = grace(c.cl)
+	close(c.ready)
 	c.tasks.Go(c.poll)
 	c.tasks.Go(c.keepCommitting)
 	return nil

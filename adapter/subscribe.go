@@ -168,13 +168,23 @@ func (c *Consumer) groupOptions() []kgo.Opt {
 		// Where the log was cut under a consumer, what is left is handled
 		// again rather than skipped. The client's default is a minute back.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.AdjustFetchOffsetsFn(c.pinStart),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.assigned(m) }),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.revoked(m) }),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) { c.lost(m) }),
+		kgo.AdjustFetchOffsetsFn(c.pinStart),
+		kgo.OnPartitionsAssigned(c.whenReady(c.assigned)),
+		kgo.OnPartitionsRevoked(c.whenReady(c.revoked)),
+		kgo.OnPartitionsLost(c.whenReady(c.lost)),
+	}
+}
+
+// whenReady makes a callback of the client's wait for start: the client may
+// join the group before it is returned to us. OnPartitionsAssigned comes before
+// AdjustFetchOffsetsFn.
+func (c *Consumer) whenReady(f func(map[string][]int32)) func(context.Context, *kgo.Client, map[string][]int32) {
+	return func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+		<-c.ready
+		f(m)
 	}
 }
 

@@ -218,7 +218,10 @@ func (h *Harness) NewAdapter() *adapter.Adapter {
 	if h.cfg.Adapter != nil {
 		h.cfg.Adapter(&cfg)
 	}
-	cfg.Trace = h.watch.trace(cfg.Trace)
+	h.mu.Lock()
+	n := len(h.adapters) + 1
+	h.mu.Unlock()
+	cfg.Trace = h.watch.trace(n, cfg.Trace)
 	cfg.ClientOptions = slices.Concat(h.broker.ClientOptions(), h.clock.options, cfg.ClientOptions)
 	a, err := adapter.New(cfg)
 	if err != nil {

@@ -103,7 +103,7 @@ func (h *Harness) look() view {
 		v.clause = fmt.Sprintf("handlers run for %d records: %s", running, w.which(func(s *story) bool { return s.running }))
 		return v
 	}
-	groups := map[string]map[string]bool{}
+	groups := map[string]*consumed{}
 	for _, a := range adapters {
 		if n := a.Buffered(); n > 0 {
 			v.clause = fmt.Sprintf("%d records are on their way to the broker", n)
@@ -112,12 +112,15 @@ func (h *Harness) look() view {
 		for _, c := range a.Consumers() {
 			s := c.Status()
 			if groups[s.Group] == nil {
-				groups[s.Group] = map[string]bool{}
+				groups[s.Group] = &consumed{topics: map[string]bool{}, taken: map[topicPartition]bool{}}
 			}
+			g := groups[s.Group]
+			g.members++
 			for _, t := range s.Topics {
-				groups[s.Group][t] = true
+				g.topics[t] = true
 			}
 			for _, p := range s.Partitions {
+				g.taken[topicPartition{p.Topic, p.Partition}] = true
 				where := fmt.Sprintf("%s[%d] in group %s", p.Topic, p.Partition, s.Group)
 				switch {
 				case p.Blocked != nil:
@@ -142,7 +145,7 @@ func (h *Harness) look() view {
 		return v
 	}
 	for _, name := range sortedKeys(groups) {
-		clause, mark := h.lookAtGroup(name, sortedKeys(groups[name]))
+		clause, mark := h.lookAtGroup(name, groups[name])
 		if clause != "" {
 			v.clause = clause
 			return v
@@ -152,8 +155,20 @@ func (h *Harness) look() view {
 	return v
 }
 
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// consumed is what the consumers of a group say together.
+type consumed struct {
+	members int
+	topics  map[string]bool
+	taken   map[topicPartition]bool // the partitions that one of them works on
+}
+
 // lookAtGroup checks what the broker says of a group.
-func (h *Harness) lookAtGroup(name string, topics []string) (clause, mark string) {
+func (h *Harness) lookAtGroup(name string, says *consumed) (clause, mark string) {
 	g, ok := h.broker.Group(name)
 	if !ok {
 		return fmt.Sprintf("group %s has not formed yet", name), ""
@@ -161,35 +176,33 @@ func (h *Harness) lookAtGroup(name string, topics []string) (clause, mark string
 	if g.State != "Stable" {
 		return fmt.Sprintf("group %s is rebalancing (%s)", name, g.State), ""
 	}
-	assigned := map[string]map[int32]bool{}
+	assigned := map[topicPartition]bool{}
 	for _, m := range g.Members {
 		for t, ps := range m.Assignment {
 			for _, p := range ps {
-				if assigned[t] == nil {
-					assigned[t] = map[int32]bool{}
-				}
-				assigned[t][p] = true
+				assigned[topicPartition{t, p}] = true
 			}
 		}
 	}
-	offsets := map[string]map[int32]fakebroker.GroupOffset{}
+	offsets := map[topicPartition]fakebroker.GroupOffset{}
 	for _, o := range g.Offsets {
-		if offsets[o.Topic] == nil {
-			offsets[o.Topic] = map[int32]fakebroker.GroupOffset{}
-		}
-		offsets[o.Topic][o.Partition] = o
+		offsets[topicPartition{o.Topic, o.Partition}] = o
 	}
-	for _, t := range topics {
+	for _, t := range sortedKeys(says.topics) {
 		partitions, err := h.broker.Partitions(t)
 		if err != nil {
 			return fmt.Sprintf("group %s consumes topic %s: %v", name, t, err), ""
 		}
 		for _, p := range partitions {
 			where := fmt.Sprintf("%s[%d]", t, p.Partition)
-			if !assigned[t][p.Partition] {
+			tp := topicPartition{t, p.Partition}
+			if !assigned[tp] {
 				return fmt.Sprintf("%s is assigned to nobody in group %s", where, name), ""
 			}
-			at, ok := offsets[t][p.Partition]
+			if says.members == len(g.Members) && !says.taken[tp] {
+				return fmt.Sprintf("%s is assigned in group %s, to a member that does not know it yet", where, name), ""
+			}
+			at, ok := offsets[tp]
 			if !ok {
 				at.Committed = -1
 			}

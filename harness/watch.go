@@ -90,11 +90,17 @@ func (w *watch) story(m *adapter.Message) *story {
 	return s
 }
 
-// trace is what an adapter tells the watch by. The user's own trace hears of
-// everything, too, and first.
-func (w *watch) trace(user *adapter.Trace) *adapter.Trace {
+// trace is what the nth adapter tells the watch by. The user's own trace hears
+// of everything, too, and first.
+func (w *watch) trace(n int, user *adapter.Trace) *adapter.Trace {
 	if user == nil {
 		user = &adapter.Trace{}
+	}
+	name := func(g adapter.GroupMember) string {
+		if n == 1 {
+			return g.Name
+		}
+		return fmt.Sprintf("%s of adapter %d", g.Name, n)
 	}
 	return &adapter.Trace{
 		Published: func(ctx context.Context, e adapter.Event, m *adapter.Message) {
@@ -110,23 +116,23 @@ func (w *watch) trace(user *adapter.Trace) *adapter.Trace {
 			call(user.Assigned != nil, func() { user.Assigned(g, ps) })
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.happened("%s assigned %v", g.Name, ps)
+			w.happened("%s assigned %v", name(g), ps)
 		},
 		Started: func(g adapter.GroupMember, topic string, partition int32, offset int64) {
 			call(user.Started != nil, func() { user.Started(g, topic, partition, offset) })
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.started[groupPartition{g.Group, topic, partition}] = offset
-			w.happened("%s starts %s/%d at %d", g.Name, topic, partition, offset)
+			w.happened("%s starts %s/%d at %d", name(g), topic, partition, offset)
 		},
 		Revoked: func(g adapter.GroupMember, ps map[string][]int32, lost bool) {
 			call(user.Revoked != nil, func() { user.Revoked(g, ps, lost) })
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			if lost {
-				w.happened("%s lost %v", g.Name, ps)
+				w.happened("%s lost %v", name(g), ps)
 			} else {
-				w.happened("%s revoked %v", g.Name, ps)
+				w.happened("%s revoked %v", name(g), ps)
 			}
 		},
 		Delivered: func(m *adapter.Message) {
@@ -194,7 +200,7 @@ func (w *watch) trace(user *adapter.Trace) *adapter.Trace {
 			call(user.Committed != nil, func() { user.Committed(g, topic, partition, offset) })
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.happened("%s committed %s/%d through %d", g.Name, topic, partition, offset)
+			w.happened("%s committed %s/%d through %d", name(g), topic, partition, offset)
 		},
 	}
 }
