@@ -7,9 +7,10 @@ import (
 	"net"
 	"reflect"
 
-	"example.com/kafkatest/fakebroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
 )
 
 // inspector is the user and client id under which the broker asks the cluster.

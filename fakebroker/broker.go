@@ -16,9 +16,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"example.com/kafkatest/fakebroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"example.com/kafkatest/fakebroker/wire"
 )
 
 // ErrClosed says that the broker was closed.
@@ -138,7 +139,11 @@ func (b *Broker) start() error {
 	}
 	b.cluster = cluster
 	for _, t := range b.cfg.Topics {
-		if err := b.CreateTopic(t); err != nil && !(b.cfg.DataDir != "" && errors.Is(err, ErrTopicExists)) {
+		err := b.CreateTopic(t)
+		if b.cfg.DataDir != "" && errors.Is(err, ErrTopicExists) {
+			continue // from an earlier run
+		}
+		if err != nil {
 			return &ConfigError{Field: "Topics", Err: err}
 		}
 	}

@@ -22,7 +22,7 @@ import (
 func TestStart_saysWhatIsWrongAndLeavesNothingRunning(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
-	defer taken.Close()
+	defer func() { noError(t, taken.Close()) }()
 	type config = fakebroker.Config
 	cases := map[string]struct {
 		config config
@@ -51,7 +51,7 @@ func TestStart_saysWhatIsWrongAndLeavesNothingRunning(t *testing.T) {
 			before := goroutines()
 			b, err := fakebroker.Start(c.config)
 			if err == nil {
-				b.Close()
+				noError(t, b.Close())
 				t.Fatal("started")
 			}
 			isError(t, err, fakebroker.ErrConfig)
@@ -71,7 +71,7 @@ func TestStart_listensWhereItIsTold(t *testing.T) {
 		for _, a := range b.Addrs() {
 			c, err := net.Dial("tcp", a)
 			noError(t, err)
-			c.Close()
+			noError(t, c.Close())
 		}
 		produce(t, client(t, b), "orders", 0, 8)
 		noError(t, b.Close())

@@ -3,9 +3,10 @@ package fakebroker
 import (
 	"encoding/binary"
 
-	"example.com/kafkatest/fakebroker/wire"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
 )
 
 // correct adds the rules that every cluster goes by: answers restored to Apache

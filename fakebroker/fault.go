@@ -5,10 +5,11 @@ import (
 	"sync"
 	"time"
 
-	"example.com/kafkatest/fakebroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
 )
 
 // Fault is something that goes wrong on purpose, from the call that made it

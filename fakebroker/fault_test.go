@@ -129,7 +129,7 @@ func TestScope_strikesWhatItNames(t *testing.T) {
 	refuse := kerr.TopicAuthorizationFailed
 	cases := map[string]struct {
 		scope fakebroker.Scope
-		want  []int // which of six produces are refused: a a b b a a, from clients x y x y x y
+		want  []int // which of six produces are struck: two to a, two to b, two to a, from clients x and y in turn
 	}{
 		"everything of an API":  {fakebroker.Scope{APIs: produces}, []int{0, 1, 2, 3, 4, 5}},
 		"another API":           {fakebroker.Scope{APIs: []kmsg.Key{kmsg.OffsetCommit}}, nil},

@@ -126,11 +126,6 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-func ask(t *testing.T, cl *kgo.Client, node int, req kmsg.Request) (kmsg.Response, error) {
-	t.Helper()
-	return cl.Broker(node).Request(within(t), req)
-}
-
 func noError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -192,7 +187,7 @@ func rawRequest(t *testing.T, b *fakebroker.Broker, clientID string, version int
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	req.SetVersion(version)
 	return wire.Ask(within(t), conn, clientID, req)
 }

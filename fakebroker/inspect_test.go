@@ -119,8 +119,8 @@ func TestGroup_showsMembersAndWhatTheyHave(t *testing.T) {
 				if _, ok := b.Group("g"); ok {
 					t.Fatal("found a group that does not exist")
 				}
-				join := func(id string) *kgo.Client {
-					return client(t, b, append(opts, kgo.ClientID(id), kgo.InstanceID("static-"+id), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"), kgo.DisableAutoCommit())...)
+				join := func(id string) {
+					client(t, b, append(opts, kgo.ClientID(id), kgo.InstanceID("static-"+id), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"), kgo.DisableAutoCommit())...)
 				}
 				produce(t, client(t, b), "orders", 0, 3)
 				join("one")

@@ -10,7 +10,8 @@ import (
 // outage is which brokers are down. Inside the process they go on: only their
 // listeners are closed, and others stand in for them.
 type outage struct {
-	any atomic.Bool // some broker is down: what every request asks first
+	any    atomic.Bool // some broker is down: what every request asks first
+	change sync.Mutex  // held while a broker goes down or comes back
 
 	mu   sync.Mutex
 	down map[int32]int // how many faults keep a broker down
@@ -35,6 +36,8 @@ func (b *Broker) TakeDown(node int32) *Fault {
 		f.name = fmt.Sprintf("broker %d, which does not exist, down", node)
 		return f
 	}
+	b.outage.change.Lock()
+	defer b.outage.change.Unlock()
 	b.outage.set(node, 1)
 	f.struck = b.listeners[node].Down()
 	b.moveLeaders()
@@ -43,6 +46,8 @@ func (b *Broker) TakeDown(node int32) *Fault {
 }
 
 func (b *Broker) bringBack(node int32) {
+	b.outage.change.Lock()
+	defer b.outage.change.Unlock()
 	if !b.outage.set(node, -1) {
 		return
 	}

@@ -41,19 +41,19 @@ func TestTakeDown_connectionsAreRefusedAndThePortIsKept(t *testing.T) {
 	addr := b.Addrs()[0]
 	f := b.TakeDown(0)
 	if c, err := net.Dial("tcp", addr); err == nil {
-		c.Close()
+		_ = c.Close()
 		t.Fatal("connected to a broker that is down")
 	} else if !strings.Contains(err.Error(), "refused") {
 		t.Fatalf("got %v, want the connection refused", err)
 	}
 	if ln, err := net.Listen("tcp", addr); err == nil {
-		ln.Close()
+		_ = ln.Close()
 		t.Error("somebody else could take the port")
 	}
 	f.Clear()
 	c, err := net.Dial("tcp", addr)
 	noError(t, err)
-	c.Close()
+	noError(t, c.Close())
 }
 
 func TestTakeDown_groupsGoOnWhereOtherBrokersAreUp(t *testing.T) {

@@ -14,11 +14,10 @@ type reservation struct{ fd int }
 
 // reserve binds a port; nil when that does not work.
 func reserve(addr *net.TCPAddr) *reservation {
-	family, sa := syscall.AF_INET6, syscall.Sockaddr(nil)
+	family := syscall.AF_INET6
+	var sa syscall.Sockaddr = &syscall.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())}
 	if ip := addr.IP.To4(); ip != nil {
 		family, sa = syscall.AF_INET, &syscall.SockaddrInet4{Port: addr.Port, Addr: [4]byte(ip)}
-	} else {
-		sa = &syscall.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())}
 	}
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(family, syscall.SOCK_STREAM, 0)

@@ -6,8 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"example.com/kafkatest/fakebroker/wire"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
 )
 
 // Scope says which requests a fault is for: those that match every field that is

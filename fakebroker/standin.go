@@ -5,9 +5,10 @@ import (
 	"reflect"
 	"slices"
 
-	"example.com/kafkatest/fakebroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
 )
 
 // during is a rule's Wants for as long as some broker is down.

@@ -67,6 +67,9 @@ func (s *Session) nextRequest() error {
 		return fmt.Errorf("%w: request of %d bytes, of %d to %d allowed", ErrMalformed, size, minHeader, s.cfg.MaxFrame)
 	}
 	b, err = s.in.Peek(min(frameSize+size, peekSize))
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,9 @@ func run(args []string, stdout, stderr io.Writer) (status int) {
 		return fail(stderr, fmt.Errorf("%w; see fakebroker --help", err))
 	}
 	if f.Version {
-		fmt.Fprintln(stdout, "fakebroker", version())
+		if _, err := fmt.Fprintln(stdout, "fakebroker", version()); err != nil {
+			return fail(stderr, err)
+		}
 		return ok
 	}
 	if err := serve(f, stdout); err != nil {
@@ -132,7 +134,8 @@ func inFlags(err error) error {
 
 // fail says what is wrong on one line.
 func fail(stderr io.Writer, err error) int {
-	fmt.Fprintln(stderr, "fakebroker:", strings.Join(strings.Fields(err.Error()), " "))
+	line := strings.Join(strings.Fields(err.Error()), " ")
+	_, _ = fmt.Fprintln(stderr, "fakebroker:", line) // there is nowhere else to say it
 	return wrong
 }
 

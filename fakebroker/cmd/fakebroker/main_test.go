@@ -77,7 +77,7 @@ func announced(file string) (addrs []string) {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if a, ok := strings.CutPrefix(s.Text(), "listening on "); ok {
 			addrs = append(addrs, a)
