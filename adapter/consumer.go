@@ -38,6 +38,7 @@ type Consumer struct {
 	lanes  map[topicPartition]*lane
 	fenced map[topicPartition]*lane // fenced off, with a handler that still runs
 	paused bool
+	joined bool
 
 	closing   sync.Once
 	closeErr  error
@@ -185,6 +186,7 @@ func (c *Consumer) fail(err error) {
 // one partition in this process.
 func (c *Consumer) assigned(m map[string][]int32) {
 	c.mu.Lock()
+	c.joined = true
 	for topic, partitions := range m {
 		for _, p := range partitions {
 			tp := topicPartition{topic, p}
@@ -281,6 +283,9 @@ func (c *Consumer) revoked(m map[string][]int32) {
 
 // lost fences everything off at once: the partitions belong to others already.
 func (c *Consumer) lost(m map[string][]int32) {
+	c.mu.Lock()
+	c.joined = false
+	c.mu.Unlock()
 	lanes := c.take(m)
 	if len(lanes) == 0 {
 		return

@@ -11,6 +11,9 @@ type Status struct {
 	Group      string
 	Topics     []string
 	Partitions []PartitionStatus // those assigned, by topic and partition
+	// Joined says that the group has taken this member in, with or without
+	// partitions, and not expelled it since.
+	Joined bool
 	// Fenced is how many handlers still run for partitions that were taken
 	// away. Their results will not count.
 	Fenced int
@@ -52,7 +55,7 @@ func (c *Consumer) Status() Status {
 	s := Status{Group: c.sub.Group, Topics: c.sub.Topics}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Fenced = len(c.fenced)
+	s.Fenced, s.Joined = len(c.fenced), c.joined
 	for _, l := range c.lanes {
 		s.Partitions = append(s.Partitions, l.status())
 	}

@@ -136,6 +136,9 @@ func (h *Harness) look() view {
 					v.due = time.Time{}
 				}
 			}
+			if !s.Joined {
+				v.clause = fmt.Sprintf("a consumer of group %s has not joined it yet", s.Group)
+			}
 			if n := s.Fenced; n > 0 {
 				v.clause = fmt.Sprintf("%d handlers of group %s still run for partitions that were taken away", n, s.Group)
 			}
