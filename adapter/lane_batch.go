@@ -28,7 +28,6 @@ type batchCall struct {
 	rejected []rejection
 	err      error
 	ended    bool
-	pauses   int
 }
 
 type rejection struct {
@@ -66,17 +65,17 @@ func (l *lane) handleBatch() bool {
 	if call.err == nil && !l.c.sub.noAutoResolve {
 		call.resolved = math.MaxInt64
 	}
-	run.left = slices.DeleteFunc(run.left, func(m *Message) bool {
-		if m.Offset > call.resolved {
-			return slices.ContainsFunc(call.rejected, func(r rejection) bool { return r.m == m })
-		}
-		return true
-	})
+	var left []*Message
 	for _, m := range call.messages {
-		if m.Offset <= call.resolved && !l.settle(m) {
+		switch {
+		case call.isRejected(m):
+		case m.Offset > call.resolved:
+			left = append(left, m)
+		case !l.settle(m): // again, where the handler resolved it
 			return false
 		}
 	}
+	run.left = left
 	if len(run.left) == 0 {
 		l.batch = nil
 		return true
@@ -213,6 +212,12 @@ func (b *batchCall) eachResult(f func(*Message, Result)) {
 	}
 }
 
+// isRejected reports whether the handler isolated a record. The caller holds
+// mu, or the call has ended.
+func (b *batchCall) isRejected(m *Message) bool {
+	return slices.ContainsFunc(b.rejected, func(r rejection) bool { return r.m == m })
+}
+
 func (b *batchCall) resolve(offset int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -222,7 +227,7 @@ func (b *batchCall) resolve(offset int64) {
 	from := b.resolved
 	b.resolved = offset
 	for _, m := range b.messages {
-		if m.Offset > from && m.Offset <= offset && !slices.ContainsFunc(b.rejected, func(r rejection) bool { return r.m == m }) {
+		if m.Offset > from && m.Offset <= offset && !b.isRejected(m) {
 			b.l.settle(m)
 		}
 	}
@@ -235,7 +240,7 @@ func (b *batchCall) rejectAt(offset int64, err error) {
 		return
 	}
 	for _, m := range b.messages {
-		if m.Offset == offset && !slices.ContainsFunc(b.rejected, func(r rejection) bool { return r.m == m }) {
+		if m.Offset == offset && !b.isRejected(m) {
 			b.rejected = append(b.rejected, rejection{m, err})
 		}
 	}

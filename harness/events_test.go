@@ -16,8 +16,8 @@ func (e text) MessageKey() string { return e.key }
 func (e text) MessageData() any   { return e.value }
 
 // subscribe runs a function for the values of a topic.
-func subscribe(h *harness.Harness, group, topic string, handle func(ctx context.Context, m *adapter.Message) adapter.Result) *adapter.Consumer {
-	return h.Subscribe(adapter.Subscription{Topics: []string{topic}, Group: group, Handler: adapter.HandlerFunc(handle)})
+func subscribe(h *harness.Harness, group, topic string, handle func(ctx context.Context, m *adapter.Message) adapter.Result) {
+	h.Subscribe(adapter.Subscription{Topics: []string{topic}, Group: group, Handler: adapter.HandlerFunc(handle)})
 }
 
 func commit(context.Context, *adapter.Message) adapter.Result { return adapter.Commit() }

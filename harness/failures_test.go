@@ -48,7 +48,7 @@ var failures = []struct {
 			h.Publish(text{topic: "t"})
 			h.Settle()
 		}),
-		[]string{"not settled after 1h0m0s: handlers run for 1 records: t[0]@0 in g", "t/0/0 published"},
+		[]string{"not settled after 1h0m0s: handlers run for 1 record: t[0]@0 in g", "t/0/0 published"},
 	},
 	{
 		"end with a pending record",

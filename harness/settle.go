@@ -55,7 +55,11 @@ func (h *Harness) settleWithin(limit time.Duration) {
 		}
 		left := limit - time.Since(start)
 		if left <= 0 {
-			h.t.Fatalf("harness: not settled after %v: %s", limit, v.clause)
+			concerned := ""
+			if v.concerns != nil {
+				concerned = ": " + h.watch.which(v.concerns)
+			}
+			h.t.Fatalf("harness: not settled after %v: %s%s", limit, v.clause, concerned)
 		}
 		// What changes a clause mostly wakes us. The rest, such as a
 		// rebalance seen from the broker, is looked for, more and more
@@ -82,10 +86,11 @@ const (
 
 // view is what one look sees.
 type view struct {
-	clause   string    // what does not hold yet; empty when everything does
-	hopeless string    // why it never will
-	due      time.Time // when a waiting record is due, if that is all there is to wait for
-	mark     string    // differs when anything has changed
+	clause   string            // what does not hold yet; empty when everything does
+	concerns func(*story) bool // which records the clause is about; nil when it names them
+	hopeless string            // why it never will hold
+	due      time.Time         // when a waiting record is due, if that is all there is to wait for
+	mark     string            // differs when anything has changed
 }
 
 // look checks the clauses of Settle, from what costs least.
@@ -100,7 +105,8 @@ func (h *Harness) look() view {
 
 	v := view{mark: fmt.Sprint(changes)}
 	if running > 0 {
-		v.clause = fmt.Sprintf("handlers run for %d records: %s", running, w.which(func(s *story) bool { return s.running }))
+		v.clause = fmt.Sprintf("handlers run for %s", count(running, "record"))
+		v.concerns = func(s *story) bool { return s.running }
 		return v
 	}
 	groups := map[string]*consumed{}
@@ -151,6 +157,7 @@ func (h *Harness) look() view {
 		clause, mark := h.lookAtGroup(name, groups[name])
 		if clause != "" {
 			v.clause = clause
+			v.concerns = func(s *story) bool { return !s.settled }
 			return v
 		}
 		v.mark += mark
@@ -210,8 +217,7 @@ func (h *Harness) lookAtGroup(name string, says *consumed) (clause, mark string)
 				at.Committed = -1
 			}
 			if p.Start < p.EndOfData && at.Committed < p.EndOfData {
-				return fmt.Sprintf("group %s has committed %s to %s, and the data ends at %d: %s", name, where, committed(at.Committed), p.EndOfData,
-					h.watch.which(func(s *story) bool { return !s.settled })), ""
+				return fmt.Sprintf("group %s has committed %s of %s, and its data ends at %d", name, committed(at.Committed), where, p.EndOfData), ""
 			}
 			mark += fmt.Sprintf(" %s:%d/%d", where, at.Committed, p.HighWatermark)
 		}
@@ -223,7 +229,7 @@ func committed(offset int64) string {
 	if offset < 0 {
 		return "nothing"
 	}
-	return fmt.Sprint(offset)
+	return fmt.Sprintf("offset %d", offset)
 }
 
 // which names the records that the adapters know of for which is holds, and no
@@ -241,7 +247,7 @@ func (w *watch) which(is func(*story) bool) string {
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return "none of them delivered yet"
+		return "no record that was delivered"
 	}
 	if n := len(names); n > 10 {
 		names = append(names[:10], fmt.Sprintf("and %d more", n-10))
