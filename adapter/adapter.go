@@ -46,6 +46,7 @@ type Adapter struct {
 	cl     *kgo.Client // publishes and administers
 	admin  *kadm.Client
 	limits sizeLimits
+	room   chan struct{} // a place for each record that the client may buffer
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -54,6 +55,7 @@ type Adapter struct {
 	mu        sync.Mutex
 	consumers map[*Consumer]struct{}
 	made      int // consumers so far, for their names
+	turns     map[groupPartition]chan struct{}
 	closing   bool
 	closed    chan struct{}
 	closeErr  error
@@ -72,6 +74,7 @@ func New(cfg Config) (*Adapter, error) {
 		cfg:       cfg,
 		conn:      newConnection(cfg),
 		consumers: map[*Consumer]struct{}{},
+		turns:     map[groupPartition]chan struct{}{},
 		closed:    make(chan struct{}),
 	}
 	opts, err := cfg.clientOptions(a.conn)
@@ -95,6 +98,8 @@ func New(cfg Config) (*Adapter, error) {
 	}
 	a.conn.cl = a.cl
 	a.admin = kadm.NewClient(a.cl)
+	buffered, _ := a.cl.OptValue(kgo.MaxBufferedRecords).(int64)
+	a.room = make(chan struct{}, max(1, buffered))
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.tasks.Go(func() { a.conn.keep(a.ctx) })
 	return a, nil
@@ -168,8 +173,9 @@ func (a *Adapter) Close(ctx context.Context) error {
 	return a.closeErr
 }
 
-// remember adds a consumer, unless the adapter is closing.
-func (a *Adapter) remember(c *Consumer) error {
+// start starts a consumer, unless the adapter is closing. Close then finds all
+// of it or nothing.
+func (a *Adapter) start(c *Consumer) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closing {
@@ -177,6 +183,9 @@ func (a *Adapter) remember(c *Consumer) error {
 	}
 	a.made++
 	c.member = GroupMember{Group: c.sub.Group, Name: fmt.Sprintf("%s-%d", c.sub.Group, a.made)}
+	if err := c.start(); err != nil {
+		return err
+	}
 	a.consumers[c] = struct{}{}
 	return nil
 }
@@ -185,6 +194,25 @@ func (a *Adapter) forget(c *Consumer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.consumers, c)
+}
+
+// groupPartition is a partition as a group sees it.
+type groupPartition struct {
+	group string
+	topicPartition
+}
+
+// turn has room for one: whoever is in it runs the handler for the partition.
+// A handler that outlasts its assignment keeps the next one waiting, whichever
+// consumer of this adapter the partition comes to.
+func (a *Adapter) turn(group string, tp topicPartition) chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	gp := groupPartition{group, tp}
+	if a.turns[gp] == nil {
+		a.turns[gp] = make(chan struct{}, 1)
+	}
+	return a.turns[gp]
 }
 
 // sleep waits for d, and reports false when ctx ended first.

@@ -6,7 +6,7 @@ import "context"
 // members are those of KafkaJS's EachBatchPayload.
 //
 // A BatchHandler that returns nil settles the batch through its last record,
-// unless Subscription.NoAutoResolve is set: then only what was resolved is
+// unless BatchSubscription.NoAutoResolve is set: then only what was resolved is
 // settled, and the rest is delivered again. When it returns an error, the
 // batch is delivered again from the first unresolved offset, by the
 // subscription's RetryPolicy; when its attempts are used up, the first
@@ -123,7 +123,8 @@ func (b *Batch) RejectAt(offset int64, err error) {
 
 // Heartbeat reports whether the batch still counts. The client sends the
 // group's heartbeats on its own, so a slow handler need not call this to stay
-// in the group; the error (ErrStale, or ctx's) says that going on is in vain.
+// in the group; the error (ErrStale, or ctx's) says that it is time to stop: see
+// IsStale.
 func (b *Batch) Heartbeat(ctx context.Context) error {
 	if b.f.Heartbeat != nil {
 		return b.f.Heartbeat(ctx)
@@ -159,7 +160,9 @@ func (b *Batch) UncommittedOffsets() map[string]map[int32]int64 {
 	return nil
 }
 
-// IsRunning reports whether the consumer runs: false once it is closing.
+// IsRunning reports whether the consumer runs: false once it is closing. A
+// handler that was told so, and returns nil, has settled what it resolved and no
+// more.
 func (b *Batch) IsRunning() bool {
 	if b.f.IsRunning != nil {
 		return b.f.IsRunning()
@@ -167,8 +170,11 @@ func (b *Batch) IsRunning() bool {
 	return true
 }
 
-// IsStale reports whether the partition was taken away from this member since
-// the batch was fetched: what is resolved from here on is not committed.
+// IsStale reports whether the partition is being taken away from this member,
+// by a rebalance or because the consumer is closing, or the call of the handler
+// has ended. What is resolved counts for a short grace, until the handler's
+// context ends, so a handler should stop soon. One that was told so, and returns
+// nil, has settled what it resolved and no more.
 func (b *Batch) IsStale() bool {
 	if b.f.IsStale != nil {
 		return b.f.IsStale()

@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,12 @@ func (c *Consumer) keepCommitting() {
 // commitLanes commits the settled prefixes of lanes that are not committed
 // yet, and waits for the broker's answer. One commit is under way at a time.
 func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
-	c.commit.Lock()
-	defer c.commit.Unlock()
+	select {
+	case c.commit <- struct{}{}:
+		defer func() { <-c.commit }()
+	case <-ctx.Done():
+		return fmt.Errorf("commit offsets of group %q: an earlier commit has no answer yet: %w", c.sub.Group, ctx.Err())
+	}
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	byPartition := map[topicPartition]*lane{}
 	for _, l := range lanes {
@@ -74,23 +79,34 @@ func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
 		return fenceCommit(req, byPartition)
 	})
-	c.cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+	c.cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		if err != nil {
 			if !errors.Is(err, errAllFenced) {
 				outcome = fmt.Errorf("commit offsets of group %q: %w", c.sub.Group, err)
 			}
 			return
 		}
+		// Since OffsetCommit v10 topics are answered by id, and the client
+		// does not always put their names back.
+		names := map[[16]byte]string{}
+		for _, t := range req.Topics {
+			names[t.TopicID] = t.Topic
+		}
 		var errs []error
 		for _, t := range resp.Topics {
+			topic := cmp.Or(t.Topic, names[t.TopicID])
 			for _, p := range t.Partitions {
 				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-					errs = append(errs, fmt.Errorf("commit topic %q partition %d: %w", t.Topic, p.Partition, err))
+					errs = append(errs, fmt.Errorf("commit topic %q partition %d: %w", topic, p.Partition, err))
 					continue
 				}
-				tp := topicPartition{t.Topic, p.Partition}
+				tp := topicPartition{topic, p.Partition}
+				l := byPartition[tp]
+				if l == nil {
+					continue
+				}
 				offset := offsets[tp.topic][tp.partition].Offset
-				byPartition[tp].committedTo(offset)
+				l.committedTo(offset)
 				if f := c.a.cfg.Trace.Committed; f != nil {
 					f(c.member, tp.topic, tp.partition, offset)
 				}

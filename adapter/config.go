@@ -3,9 +3,13 @@ package adapter
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -94,6 +98,11 @@ func (c Config) withDefaults() (Config, error) {
 			return c, &ConfigError{Field: "Config." + f.name, Problem: "is negative: leave it zero for the default"}
 		}
 	}
+	for _, b := range c.Brokers {
+		if err := checkBroker(b); err != nil {
+			return c, &ConfigError{Field: "Config.Brokers", Problem: fmt.Sprintf("has %q: %v", b, err)}
+		}
+	}
 	if c.ConnectTries == 0 {
 		c.ConnectTries = 100
 	}
@@ -116,6 +125,22 @@ func (c Config) withDefaults() (Config, error) {
 		c.Trace = &Trace{}
 	}
 	return c, nil
+}
+
+// checkBroker holds an address to HOST:PORT, where the client lets PORT be left
+// out.
+func checkBroker(addr string) error {
+	host, port := addr, "9092"
+	if strings.Contains(addr, ":") {
+		var err error
+		if host, port, err = net.SplitHostPort(addr); err != nil {
+			return errors.New("want HOST:PORT")
+		}
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || strings.TrimSpace(host) == "" {
+		return errors.New("want HOST:PORT")
+	}
+	return nil
 }
 
 // clientOptions are the options of every client. hooks is told of connections.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -122,22 +123,23 @@ func (c *connection) keep(ctx context.Context) {
 func (c *connection) ping(ctx context.Context) error {
 	limit := min(c.cfg.ConnectTimeout/2, reconnectMax)
 	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	seeds := c.cl.SeedBrokers()
 	errs := make(chan error, len(seeds))
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
 	for _, b := range seeds {
-		go func() {
+		asking.Go(func() {
 			req := kmsg.NewPtrMetadataRequest()
 			req.Topics = []kmsg.MetadataRequestTopic{} // none, where nil means all
 			_, err := b.Request(ctx, req)
 			errs <- err
-		}()
+		})
 	}
 	var last error
 	for range seeds {
 		err := <-errs
 		if err == nil {
-			cancel()
 			return nil
 		}
 		if last == nil || !errors.Is(err, context.Canceled) {

@@ -32,19 +32,22 @@ type Consumer struct {
 	stop   context.CancelFunc
 	tasks  sync.WaitGroup
 	dirty  chan struct{} // there is something to commit
-	commit sync.Mutex    // held while committing
+	commit chan struct{} // has room for one: whoever is in it commits
 
 	mu     sync.Mutex
 	lanes  map[topicPartition]*lane
-	fenced map[topicPartition]*lane // fenced off, with a handler that still runs
+	fenced map[*lane]struct{} // those whose handler still runs
 	paused bool
 	joined bool
+	closed bool // no lane is made any more
 
-	closing   sync.Once
-	closeErr  error
-	done      chan struct{}
-	fatal     error // set before done is closed
-	fatalOnce sync.Once
+	closing  sync.Once
+	patience context.Context // ends when Close has waited for handlers long enough
+	hurry    context.CancelCauseFunc
+	abandon  context.CancelFunc // ends what the client waits for
+	done     chan struct{}
+	closeErr error // this and fatal are set before done is closed
+	fatal    error
 }
 
 type topicPartition struct {
@@ -58,12 +61,14 @@ func newConsumer(a *Adapter, s subscription) *Consumer {
 		sub:    s,
 		log:    a.cfg.Logger.With("group", s.Group),
 		dirty:  make(chan struct{}, 1),
+		commit: make(chan struct{}, 1),
 		lanes:  map[topicPartition]*lane{},
-		fenced: map[topicPartition]*lane{},
+		fenced: map[*lane]struct{}{},
 		done:   make(chan struct{}),
 		ready:  make(chan struct{}),
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.patience, c.hurry = context.WithCancelCause(context.Background())
 	return c
 }
 
@@ -72,8 +77,12 @@ func (c *Consumer) start() error {
 	if err != nil {
 		return err
 	}
-	c.cl, err = kgo.NewClient(append(c.groupOptions(), opts...)...)
+	var ctx context.Context
+	ctx, c.abandon = context.WithCancel(context.Background())
+	opts = append(append(c.groupOptions(), opts...), kgo.WithContext(ctx))
+	c.cl, err = kgo.NewClient(opts...)
 	if err != nil {
+		c.abandon()
 		return &ConfigError{Field: "Config.ClientOptions", Problem: err.Error()}
 	}
 	c.grace = grace(c.cl)
@@ -171,26 +180,40 @@ func isFatal(err *kerr.Error) bool {
 // fail stops the consumer for good. It returns at once, because it is called
 // from the goroutine that it stops.
 func (c *Consumer) fail(err error) {
-	c.fatalOnce.Do(func() {
+	c.closing.Do(func() {
 		c.log.Error("the consumer stops", "error", err)
 		c.a.tasks.Go(func() {
-			ctx, cancel := context.WithTimeout(c.a.ctx, c.grace)
-			defer cancel()
-			_ = c.close(ctx, err)
+			limit := time.AfterFunc(c.grace, func() { c.hurry(context.DeadlineExceeded) })
+			defer limit.Stop()
+			c.shutDown(err)
 		})
 	})
 }
 
-// assigned makes a lane for each partition. A lane whose partition is still
-// being worked on by a fenced handler waits for it: never two at a time for
-// one partition in this process.
+// assigned makes a lane for each partition.
 func (c *Consumer) assigned(m map[string][]int32) {
+	if !c.makeLanes(m) {
+		return
+	}
+	c.log.Debug("partitions assigned", "partitions", m)
+	if f := c.a.cfg.Trace.Assigned; f != nil {
+		f(c.member, m)
+	}
+}
+
+// makeLanes reports false when the consumer is closing: then nothing that is
+// assigned is worked on.
+func (c *Consumer) makeLanes(m map[string][]int32) bool {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
 	c.joined = true
 	for topic, partitions := range m {
 		for _, p := range partitions {
 			tp := topicPartition{topic, p}
-			l := newLane(c, tp, c.fenced[tp])
+			l := newLane(c, tp)
 			if c.paused {
 				l.reasons[pausedByUser]++
 			}
@@ -198,19 +221,14 @@ func (c *Consumer) assigned(m map[string][]int32) {
 			go l.run()
 		}
 	}
-	paused := c.paused
-	c.mu.Unlock()
 	// The client keeps a partition paused across a revoke; the reasons for
 	// that are gone with the lane.
-	if paused {
+	if c.paused {
 		c.cl.PauseFetchPartitions(m)
 	} else {
 		c.cl.ResumeFetchPartitions(m)
 	}
-	c.log.Debug("partitions assigned", "partitions", m)
-	if f := c.a.cfg.Trace.Assigned; f != nil {
-		f(c.member, m)
-	}
+	return true
 }
 
 // pinStart decides where a group that starts with the latest record starts in
@@ -252,9 +270,10 @@ func (c *Consumer) pinStart(ctx context.Context, offsets map[string]map[int32]kg
 			if l == nil {
 				continue
 			}
-			l.startAt(end.Offset)
-			if f := c.a.cfg.Trace.Started; f != nil {
-				f(c.member, topic, p, end.Offset)
+			at, fresh := l.startAt(end.Offset)
+			offsets[topic][p] = kgo.NewOffset().At(at)
+			if f := c.a.cfg.Trace.Started; f != nil && fresh {
+				f(c.member, topic, p, at)
 			}
 		}
 	}
@@ -268,9 +287,12 @@ func (c *Consumer) revoked(m map[string][]int32) {
 	if len(lanes) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.a.ctx, c.grace)
-	defer cancel()
+	ctx, cancel := context.WithTimeout(c.patience, c.grace)
 	c.drain(ctx, lanes)
+	cancel()
+	// A lane that used up the grace must not cost the others their commit.
+	ctx, cancel = context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
 	if err := c.commitLanes(ctx, lanes); err != nil {
 		c.log.Warn("cannot commit before a rebalance: what was settled since the last commit is delivered again", "error", err)
 	}
@@ -328,30 +350,27 @@ func (c *Consumer) drain(ctx context.Context, lanes []*lane) {
 	}
 }
 
-// fence takes from the lanes the right to settle. One whose handler still runs
-// is remembered, for the partition may come back.
-func (c *Consumer) fence(lanes []*lane) {
+// fence takes from the lanes the right to settle, and tells for how many a
+// handler still runs.
+func (c *Consumer) fence(lanes []*lane) (running int) {
 	for _, l := range lanes {
-		l.fence()
-		select {
-		case <-l.done:
+		if !l.fence() {
 			continue
-		default:
 		}
+		running++
 		c.log.Warn("a handler outlasts its partition: its result will not count, and the record is delivered again",
 			"topic", l.tp.topic, "partition", l.tp.partition)
 		c.mu.Lock()
-		c.fenced[l.tp] = l
+		c.fenced[l] = struct{}{}
 		c.mu.Unlock()
 		go func() {
 			<-l.done
 			c.mu.Lock()
-			if c.fenced[l.tp] == l {
-				delete(c.fenced, l.tp)
-			}
+			delete(c.fenced, l)
 			c.mu.Unlock()
 		}()
 	}
+	return running
 }
 
 // Pause stops the fetching of records, until Resume. Records that were fetched
@@ -381,63 +400,69 @@ func (c *Consumer) setPaused(p bool) {
 // and leaves the group. Waits for a next attempt are dropped at once. When ctx
 // ends before that, handlers that still run have their contexts cancelled and
 // their results do not count; the error says how many. What is not settled
-// stays uncommitted, and is delivered to another member. Closing again waits
-// for the first close and returns the same.
-func (c *Consumer) Close(ctx context.Context) error { return c.close(ctx, nil) }
-
-func (c *Consumer) close(ctx context.Context, fatal error) error {
-	c.closing.Do(func() {
-		c.stop()
-		c.tasks.Wait()
-
-		c.mu.Lock()
-		all := map[string][]int32{}
-		for tp := range c.lanes {
-			all[tp.topic] = append(all[tp.topic], tp.partition)
-		}
-		c.mu.Unlock()
-		lanes := c.take(all)
-		c.drain(ctx, lanes)
-		var errs []error
-		// A commit is worth trying when time is up, too, but not worth
-		// waiting for a broker that has gone away.
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-		defer cancel()
-		if fatal == nil {
-			if err := c.commitLanes(last, lanes); err != nil {
-				errs = append(errs, err)
-			}
-		}
-		c.fence(lanes)
-		running := 0
-		for _, l := range lanes {
-			select {
-			case <-l.done:
-			default:
-				running++
-			}
-		}
-		if running > 0 {
-			errs = append(errs, fmt.Errorf("%d handlers did not end in time: their records are delivered again: %w", running, context.Cause(ctx)))
-		}
-		if err := c.cl.LeaveGroupContext(last); err != nil && fatal == nil {
-			c.log.Warn("cannot leave the group: its other members wait for this one's session to expire", "error", err)
-		}
-		c.cl.CloseAllowingRebalance()
-		if f := c.a.cfg.Trace.Revoked; f != nil && len(all) > 0 {
-			f(c.member, all, fatal != nil)
-		}
-		if err := errors.Join(errs...); err != nil {
-			c.closeErr = fmt.Errorf("close consumer of group %q: %w", c.sub.Group, err)
-		}
-		c.fatal = fatal
-		c.a.forget(c)
-		close(c.done)
-	})
-	<-c.done
+// stays uncommitted, and is delivered to another member. Brokers that do not
+// answer are waited for no longer than 5 seconds after the handlers.
+//
+// Closing again waits for the first close and returns the same; the first ctx
+// to end is the one that counts. A handler that closes its own consumer waits
+// for itself.
+func (c *Consumer) Close(ctx context.Context) error {
+	c.closing.Do(func() { c.a.tasks.Go(func() { c.shutDown(nil) }) })
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		c.hurry(context.Cause(ctx))
+		<-c.done
+	}
 	return c.closeErr
 }
 
-// lastWords is how long a consumer that closes waits for the broker to take
-// its last commit and its leave.
+// lastWords is how long a consumer waits for the broker to take its last
+// commit, and when it closes its leave, too.
 const lastWords = 5 * time.Second
+
+func (c *Consumer) shutDown(fatal error) {
+	c.stop()
+	c.tasks.Wait()
+
+	lanes, partitions := c.takeAll()
+	c.drain(c.patience, lanes)
+	var errs []error
+	// A commit is worth trying when time is up, too, but not worth waiting
+	// for a broker that has gone away.
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	if err := c.commitLanes(ctx, lanes); err != nil {
+		errs = append(errs, err)
+	}
+	if n := c.fence(lanes); n > 0 {
+		errs = append(errs, fmt.Errorf("%d handlers did not end in time: their records are delivered again: %w", n, context.Cause(c.patience)))
+	}
+	if err := c.cl.LeaveGroupContext(ctx); err != nil && fatal == nil {
+		c.log.Warn("cannot leave the group: its other members wait for this one's session to expire", "error", err)
+	}
+	c.abandon() // a join that goes on would hold up the client's close
+	c.cl.CloseAllowingRebalance()
+	if f := c.a.cfg.Trace.Revoked; f != nil && len(partitions) > 0 {
+		f(c.member, partitions, false)
+	}
+	if err := errors.Join(errs...); err != nil {
+		c.closeErr = fmt.Errorf("close consumer of group %q: %w", c.sub.Group, err)
+	}
+	c.fatal = fatal
+	c.hurry(nil)
+	c.a.forget(c)
+	close(c.done)
+}
+
+// takeAll removes all lanes, for good.
+func (c *Consumer) takeAll() ([]*lane, map[string][]int32) {
+	c.mu.Lock()
+	c.closed = true
+	all := map[string][]int32{}
+	for tp := range c.lanes {
+		all[tp.topic] = append(all[tp.topic], tp.partition)
+	}
+	c.mu.Unlock()
+	return c.take(all), all
+}

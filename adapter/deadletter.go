@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,18 +85,40 @@ func asciiText(s string, limit int) string {
 	return q[:min(len(q), limit)]
 }
 
-// publishDeadLetter puts a record on its dead-letter topic.
-func (a *Adapter) publishDeadLetter(ctx context.Context, m *Message, cause error) error {
-	r := deadLetter(m, cause)
-	err := a.produce(ctx, r)[0]
-	if errors.Is(err, ErrTooLarge) {
+// deadLettering is a record on its way to its dead-letter topic.
+type deadLettering struct {
+	a       *Adapter
+	m       *Message
+	cause   error
+	trimmed bool
+	record  *kgo.Record
+	sent    *sending // nil unless record is under way
+}
+
+// publish puts the record on the topic. When it fails it may be called again:
+// a record whose outcome is unknown is not sent twice, but waited for again.
+func (d *deadLettering) publish(ctx context.Context) error {
+	if d.sent == nil {
+		d.record = deadLetter(d.m, d.cause)
+		if d.trimmed {
+			d.record.Headers = slices.DeleteFunc(d.record.Headers, func(h kgo.RecordHeader) bool { return h.Key == HeaderError })
+		}
+		d.sent = d.a.send(ctx, d.record)
+	}
+	err := d.sent.wait(ctx)[0]
+	if d.sent.ended() {
+		d.sent = nil
+	}
+	switch {
+	case err == nil:
+		if f := d.a.cfg.Trace.DeadLettered; f != nil {
+			f(d.m, d.cause, Origin{d.record.Topic, d.record.Partition, d.record.Offset})
+		}
+	case errors.Is(err, ErrTooLarge) && !d.trimmed:
 		// The record was fit for its own topic, so what is too much is what
 		// was added. The error's text is also in the log.
-		r.Headers = r.Headers[:len(r.Headers)-1]
-		err = a.produce(ctx, r)[0]
-	}
-	if err == nil && a.cfg.Trace.DeadLettered != nil {
-		a.cfg.Trace.DeadLettered(m, cause, Origin{r.Topic, r.Partition, r.Offset})
+		d.trimmed = true
+		return d.publish(ctx)
 	}
 	return err
 }

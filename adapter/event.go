@@ -3,7 +3,6 @@ package adapter
 import (
 	"encoding"
 	"encoding/json"
-	"fmt"
 )
 
 // Event is something that happened, in a form that knows how to put itself on
@@ -71,15 +70,4 @@ func nonNil(b []byte, err error) ([]byte, error) {
 		b = []byte{}
 	}
 	return b, err
-}
-
-// serialize runs the serializer, and makes a panic in it (a marshaler of the
-// user's, say) an error like any other.
-func serialize(s Serializer, data any) (value []byte, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			value, err = nil, fmt.Errorf("serializer panicked: %v", r)
-		}
-	}()
-	return s(data)
 }

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -40,7 +41,8 @@ var pauseReasonNames = [pauseReasons]string{"paused by Pause", "paused by a batc
 type lane struct {
 	c    *Consumer
 	tp   topicPartition
-	prev *lane // a fenced lane of this partition, to be waited for
+	turn chan struct{} // see Adapter.turn
+	mine bool          // this lane is in it
 
 	ctx      context.Context // of the handler; ends when the lane is fenced
 	cancel   context.CancelFunc
@@ -61,11 +63,12 @@ type lane struct {
 	bytes     int
 	ledger    ledger
 	committed int64 // -1 when this member has committed nothing
+	log       int   // which log of the partition this is: see push
 	fenceUp   bool
 	reasons   [pauseReasons]int
 	position  int64 // the offset after the last record pushed; -1 before
 	high      int64 // the high watermark of the last fetch; -1 before
-	running   int   // records in the handler
+	running   int   // records in the handler, or in OnReject
 	due       time.Time
 	blocked   error
 }
@@ -74,11 +77,12 @@ type lane struct {
 type chunk struct {
 	records []*kgo.Record
 	high    int64
+	log     int
 }
 
-func newLane(c *Consumer, tp topicPartition, prev *lane) *lane {
+func newLane(c *Consumer, tp topicPartition) *lane {
 	l := &lane{
-		c: c, tp: tp, prev: prev,
+		c: c, tp: tp, turn: c.a.turn(c.sub.Group, tp),
 		draining:  make(chan struct{}),
 		wake:      make(chan struct{}, 1),
 		done:      make(chan struct{}),
@@ -102,16 +106,19 @@ func (l *lane) run() {
 		}
 		l.cancel()
 		l.finish()
+		if l.mine {
+			<-l.turn
+		}
 		close(l.done)
 	}()
-	if l.prev != nil {
+	if !l.mine {
 		select {
-		case <-l.prev.done:
+		case l.turn <- struct{}{}:
+			l.mine = true
 		case <-l.draining:
 		}
-		l.prev = nil
 	}
-	for l.work() {
+	for l.mine && l.work() {
 	}
 	exited = false
 }
@@ -139,13 +146,17 @@ func (l *lane) push(records []*kgo.Record, high int64) {
 	defer l.mu.Unlock()
 	for _, r := range records {
 		if !l.ledger.enter(r.Offset, r.LeaderEpoch) {
+			// What is queued of the log that was is no more, and what is in
+			// the handler must not settle another record of the same offset.
 			l.committed = -1
+			l.log++
+			l.queue, l.queued, l.bytes = nil, 0, 0
 			l.c.log.Warn("offsets went back: the log was cut or the topic made anew",
 				"topic", l.tp.topic, "partition", l.tp.partition, "offset", r.Offset)
 		}
-		l.bytes += len(r.Key) + len(r.Value)
+		l.bytes += size(r)
 	}
-	l.queue = append(l.queue, chunk{records, high})
+	l.queue = append(l.queue, chunk{records, high, l.log})
 	l.queued += len(records)
 	l.position = records[len(records)-1].Offset + 1
 	l.high = high
@@ -153,6 +164,15 @@ func (l *lane) push(records []*kgo.Record, high int64) {
 		l.pauseLocked(pausedForRoom)
 	}
 	notify(l.wake)
+}
+
+// size is about how much memory a record takes.
+func size(r *kgo.Record) int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
 }
 
 // pop takes up to limit records that one fetch brought, and waits for some. It
@@ -168,14 +188,14 @@ func (l *lane) pop(limit int) chunk {
 		if len(l.queue) > 0 {
 			first := &l.queue[0]
 			n := min(limit, len(first.records))
-			popped := chunk{first.records[:n], first.high}
+			popped := chunk{first.records[:n], first.high, first.log}
 			first.records = first.records[n:]
 			if len(first.records) == 0 {
 				l.queue = l.queue[1:]
 			}
 			l.queued -= n
 			for _, r := range popped.records {
-				l.bytes -= len(r.Key) + len(r.Value)
+				l.bytes -= size(r)
 			}
 			if l.reasons[pausedForRoom] > 0 && l.queued <= maxQueuedRecords/2 && l.bytes <= maxQueuedBytes/2 {
 				l.resumeLocked(pausedForRoom)
@@ -191,11 +211,14 @@ func (l *lane) pop(limit int) chunk {
 	}
 }
 
-// message is the first delivery of a record.
-func (l *lane) message(r *kgo.Record) *Message {
-	m := published(r)
-	m.Group, m.Attempt = l.c.sub.Group, 1
-	return m
+// messages are the first deliveries of records.
+func (l *lane) messages(c chunk) []*Message {
+	ms := make([]*Message, len(c.records))
+	for i, r := range c.records {
+		ms[i] = published(r)
+		ms[i].Group, ms[i].Attempt, ms[i].log = l.c.sub.Group, 1, c.log
+	}
+	return ms
 }
 
 // guard runs a handler's call, and tells a panic or an exit of the goroutine
@@ -226,7 +249,7 @@ func (l *lane) settle(m *Message) bool {
 		l.mu.Unlock()
 		return false
 	}
-	fresh := l.ledger.settle(m.Offset)
+	fresh := m.log == l.log && l.ledger.settle(m.Offset)
 	l.mu.Unlock()
 	if fresh {
 		if f := l.c.a.cfg.Trace.Settled; f != nil {
@@ -268,8 +291,14 @@ func (l *lane) await(d time.Duration, ms ...*Message) bool {
 func (l *lane) reject(m *Message, cause error) bool {
 	log := l.c.log.With("topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "attempt", m.Attempt)
 	log.Error("rejecting a record", "error", cause)
+	take := func() error { return l.callOnReject(m, cause) }
+	if l.c.sub.OnReject == nil {
+		letter := deadLettering{a: l.c.a, m: m, cause: cause}
+		take = func() error { return letter.publish(l.ctx) }
+	}
+	policy := l.c.sub.Retry
 	for failed := 1; ; failed++ {
-		err := l.takeRejected(m, cause)
+		err := take()
 		if err == nil {
 			l.setBlocked(nil)
 			return true
@@ -277,29 +306,43 @@ func (l *lane) reject(m *Message, cause error) bool {
 		if l.isFenced() {
 			return false
 		}
-		d := l.c.sub.Retry.backoff(failed)
-		if l.c.sub.OnReject == nil && !Retryable(err) {
+		d := policy.backoff(failed)
+		switch {
+		case l.c.sub.OnReject == nil && !Retryable(err):
 			// Somebody has to act; until then, look now and then.
-			d = l.c.sub.Retry.MaxBackoff
+			d = policy.MaxBackoff
+			l.setBlocked(err)
+		case l.c.sub.OnReject != nil && failed >= policy.Attempts:
+			l.setBlocked(err)
+		default:
+			l.setBlocked(nil)
 		}
 		log.Error("the rejected record was not taken, and holds up its partition", "error", err, "next try in", d)
-		l.setBlocked(err)
 		if !l.await(d, m) {
 			return false
 		}
 	}
 }
 
-func (l *lane) takeRejected(m *Message, cause error) (err error) {
-	if l.c.sub.OnReject == nil {
-		return l.c.a.publishDeadLetter(l.ctx, m, cause)
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("OnReject panicked: %v", r)
-		}
+// callOnReject runs the subscription's hook on a goroutine of its own, so that
+// one that exits its goroutine fails like any other.
+func (l *lane) callOnReject(m *Message, cause error) error {
+	l.setRunning(1)
+	defer l.setRunning(0)
+	outcome := make(chan error, 1)
+	go func() {
+		err := errors.New("OnReject exited its goroutine")
+		defer func() {
+			if r := recover(); r != nil {
+				l.c.log.Error("OnReject panicked", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset,
+					"panic", r, "stack", string(debug.Stack()))
+				err = fmt.Errorf("OnReject panicked: %v", r)
+			}
+			outcome <- err
+		}()
+		err = l.c.sub.OnReject(l.ctx, m, cause)
 	}()
-	if err := l.c.sub.OnReject(l.ctx, m, cause); err != nil {
+	if err := <-outcome; err != nil {
 		return err
 	}
 	if f := l.c.a.cfg.Trace.Rejected; f != nil {
@@ -311,13 +354,16 @@ func (l *lane) takeRejected(m *Message, cause error) (err error) {
 // drain makes the lane end after what its handler is at.
 func (l *lane) drain() { l.drainIt.Do(func() { close(l.draining) }) }
 
-// fence makes the lane end, and settle nothing from here on.
-func (l *lane) fence() {
+// fence makes the lane end, and settle nothing from here on. It reports
+// whether a handler still runs.
+func (l *lane) fence() bool {
 	l.mu.Lock()
 	l.fenceUp = true
+	running := l.running > 0
 	l.mu.Unlock()
 	l.drain()
 	l.cancel()
+	return running
 }
 
 func (l *lane) isFenced() bool {
@@ -331,7 +377,7 @@ func (l *lane) uncommitted() (position, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.ledger.prefix
-	return p, !l.fenceUp && p.offset > l.committed
+	return p, !l.fenceUp && p.offset >= 0 && p.offset != l.committed
 }
 
 func (l *lane) committedTo(offset int64) {
@@ -343,11 +389,18 @@ func (l *lane) committedTo(offset int64) {
 // startAt pins where the group starts in a partition that is new to it, to be
 // committed like something settled: or else a group that starts with the latest
 // record would, after a restart, start later still, and skip what came between.
-func (l *lane) startAt(offset int64) {
+//
+// Where the start was pinned before, and the commit has not come through, it
+// stays: that is where startAt says the partition starts. fresh is false then.
+func (l *lane) startAt(offset int64) (at int64, fresh bool) {
 	l.mu.Lock()
-	l.ledger.prefix = position{offset: offset, epoch: -1}
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	if l.ledger.prefix == none {
+		l.ledger.prefix = position{offset: offset, epoch: -1}
+		fresh = true
+	}
 	notify(l.c.dirty)
+	return l.ledger.prefix.offset, fresh
 }
 
 func (l *lane) setDue(t time.Time) {

@@ -28,6 +28,7 @@ type batchCall struct {
 	rejected []rejection
 	err      error
 	ended    bool
+	told     bool // to stop: see autoResolves
 }
 
 type rejection struct {
@@ -42,11 +43,7 @@ func (l *lane) handleBatch() bool {
 		if len(popped.records) == 0 {
 			return false
 		}
-		run := &batchRun{high: popped.high}
-		for _, r := range popped.records {
-			run.left = append(run.left, l.message(r))
-		}
-		l.batch = run
+		l.batch = &batchRun{left: l.messages(popped), high: popped.high}
 	}
 	run := l.batch
 	if run.call == nil {
@@ -54,15 +51,10 @@ func (l *lane) handleBatch() bool {
 	}
 	call := run.call
 	first := run.left[0]
-	for _, r := range call.rejected {
-		if !l.reject(r.m, r.cause) || !l.settle(r.m) {
-			return false
-		}
-	}
 	if l.isFenced() {
 		return false
 	}
-	if call.err == nil && !l.c.sub.noAutoResolve {
+	if call.autoResolves() {
 		call.resolved = math.MaxInt64
 	}
 	var left []*Message
@@ -72,6 +64,11 @@ func (l *lane) handleBatch() bool {
 		case m.Offset > call.resolved:
 			left = append(left, m)
 		case !l.settle(m): // again, where the handler resolved it
+			return false
+		}
+	}
+	for _, r := range call.rejected {
+		if !l.reject(r.m, r.cause) || !l.settle(r.m) {
 			return false
 		}
 	}
@@ -172,9 +169,23 @@ func (b *batchCall) batch() *Batch {
 		Pause:                    b.pause,
 		CommitOffsetsIfNecessary: b.commit,
 		UncommittedOffsets:       b.uncommitted,
-		IsRunning:                func() bool { return b.l.c.ctx.Err() == nil },
-		IsStale:                  b.stale,
+		IsRunning:                func() bool { return !b.tell(b.l.c.ctx.Err() != nil) },
+		IsStale:                  func() bool { return b.tell(b.stale()) },
 	})
+}
+
+// tell notes that the handler has heard that it should stop.
+func (b *batchCall) tell(stop bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told = b.told || stop && !b.ended
+	return stop
+}
+
+// autoResolves reports whether the end of the call settles its last record. A
+// handler that was told to stop may have done so half way, without an error.
+func (b *batchCall) autoResolves() bool {
+	return b.err == nil && !b.l.c.sub.noAutoResolve && !b.told
 }
 
 func (b *batchCall) stale() bool {
@@ -185,7 +196,7 @@ func (b *batchCall) stale() bool {
 	case <-b.l.draining:
 		return true
 	default:
-		return ended || b.l.isFenced()
+		return ended
 	}
 }
 
@@ -204,7 +215,7 @@ func (b *batchCall) eachResult(f func(*Message, Result)) {
 		switch {
 		case i >= 0:
 			f(m, Reject(b.rejected[i].cause))
-		case m.Offset <= b.resolved || b.err == nil && !b.l.c.sub.noAutoResolve:
+		case m.Offset <= b.resolved || b.autoResolves():
 			f(m, Commit())
 		default:
 			f(m, Retry(b.err))
@@ -250,7 +261,7 @@ func (b *batchCall) heartbeat(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if b.stale() {
+	if b.tell(b.stale()) {
 		return ErrStale
 	}
 	return nil
@@ -276,7 +287,7 @@ func (b *batchCall) commit(ctx context.Context) error {
 
 func (b *batchCall) uncommitted() map[string]map[int32]int64 {
 	p, ok := b.l.uncommitted()
-	if !ok {
+	if !ok || b.stale() {
 		return map[string]map[int32]int64{}
 	}
 	return map[string]map[int32]int64{b.l.tp.topic: {b.l.tp.partition: p.offset}}

@@ -17,16 +17,13 @@ func (l *lane) handleRecord() bool {
 		if len(popped.records) == 0 {
 			return false
 		}
-		l.current = &delivery{m: l.message(popped.records[0])}
+		l.current = &delivery{m: l.messages(popped)[0]}
 	}
 	d := l.current
 	if d.result == nil {
 		l.attempt(d)
 	}
-	if !l.decide(d.m, *d.result) {
-		return false
-	}
-	return true
+	return l.decide(d.m, *d.result)
 }
 
 // attempt runs the handler once.

@@ -1,6 +1,9 @@
 package adapter
 
-import "sort"
+import (
+	"cmp"
+	"slices"
+)
 
 // ledger knows, for one partition, which records are settled, and so how far
 // the group's offset may be committed: through the last record before which
@@ -42,11 +45,20 @@ func (l *ledger) enter(offset int64, epoch int32) bool {
 	return !afresh
 }
 
+// first is the offset before which nothing is unsettled, and -1 while no
+// record was entered.
+func (l *ledger) first() int64 {
+	if l.prefix == none && len(l.entries) > 0 {
+		return l.entries[0].offset
+	}
+	return l.prefix.offset
+}
+
 // settle marks the record at offset, and reports whether it was there and
 // unsettled.
 func (l *ledger) settle(offset int64) bool {
-	i := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].offset >= offset })
-	if i == len(l.entries) || l.entries[i].offset != offset || l.entries[i].settled {
+	i, ok := slices.BinarySearchFunc(l.entries, offset, func(e entry, o int64) int { return cmp.Compare(e.offset, o) })
+	if !ok || l.entries[i].settled {
 		return false
 	}
 	l.entries[i].settled = true

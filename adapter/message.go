@@ -32,6 +32,8 @@ type Message struct {
 	// Origin is where the record was first published. It differs from Topic,
 	// Partition and Offset when the record came back by way of another topic.
 	Origin Origin
+
+	log int // see lane.push
 }
 
 // Origin is the place of a record when it was first published.

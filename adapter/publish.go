@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,14 +74,13 @@ func (a *Adapter) Publish(ctx context.Context, events ...Event) error {
 	records := make([]*kgo.Record, len(events))
 	var failed PublishErrors
 	fail := func(i int, err error) {
-		failed = append(failed, &PublishError{Index: i, Event: events[i], Topic: topicOf(events[i]), Err: err})
+		failed = append(failed, &PublishError{Index: i, Event: events[i], Topic: records[i].Topic, Err: err})
 	}
 	for i, e := range events {
-		r, err := a.record(e)
-		if err != nil {
+		records[i] = &kgo.Record{}
+		if err := a.fill(records[i], e); err != nil {
 			fail(i, err)
 		}
-		records[i] = r
 	}
 	if failed != nil {
 		return failed
@@ -91,7 +91,7 @@ func (a *Adapter) Publish(ctx context.Context, events ...Event) error {
 		}
 		return failed
 	}
-	for i, err := range a.produce(ctx, records...) {
+	for i, err := range a.send(ctx, records...).wait(ctx) {
 		if err != nil {
 			fail(i, err)
 		} else if f := a.cfg.Trace.Published; f != nil {
@@ -104,26 +104,23 @@ func (a *Adapter) Publish(ctx context.Context, events ...Event) error {
 	return nil
 }
 
-func topicOf(e Event) string {
+// fill makes the event a record, without a context unless the event names its
+// partition. A panic of the event's, or of a marshaler, is an error like any
+// other.
+func (a *Adapter) fill(r *kgo.Record, e Event) (err error) {
 	if e == nil {
-		return ""
+		return &SerializeError{Type: "nil", Err: errors.New("the event is nil")}
 	}
-	return e.TopicName()
-}
-
-// record is the event as a record, without a context unless the event names
-// its partition.
-func (a *Adapter) record(e Event) (*kgo.Record, error) {
-	if e == nil {
-		return nil, &SerializeError{Type: "nil", Err: errors.New("the event is nil")}
+	defer func() {
+		if p := recover(); p != nil {
+			err = &SerializeError{Type: fmt.Sprintf("%T", e), Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	if r.Topic = e.TopicName(); r.Topic == "" {
+		return &UnknownTopicError{Err: errors.New("the event's TopicName is empty")}
 	}
-	value, err := serialize(a.cfg.Serializer, e.MessageData())
-	if err != nil {
-		return nil, &SerializeError{Type: fmt.Sprintf("%T", e), Err: err}
-	}
-	r := &kgo.Record{Topic: e.TopicName(), Value: value}
-	if r.Topic == "" {
-		return nil, &UnknownTopicError{Err: errors.New("the event's TopicName is empty")}
+	if r.Value, err = a.cfg.Serializer(e.MessageData()); err != nil {
+		return &SerializeError{Type: fmt.Sprintf("%T", e), Err: err}
 	}
 	if k, ok := e.(MessageKeyer); ok {
 		r.Key = k.MessageKeyBytes()
@@ -138,7 +135,7 @@ func (a *Adapter) record(e Event) (*kgo.Record, error) {
 	if p, ok := e.(MessagePartitioner); ok {
 		r.Context = withPartition(context.Background(), p.MessagePartition())
 	}
-	return r, nil
+	return nil
 }
 
 // published is an acknowledged record as a message. No group has it yet.
@@ -158,53 +155,114 @@ func headers(r *kgo.Record) []Header {
 	return hs
 }
 
-// produce sends records and waits for the outcome of each. A nil error in the
-// result is an acknowledged record.
-func (a *Adapter) produce(ctx context.Context, records ...*kgo.Record) []error {
-	// What kgo.Produce is given as context fails every record buffered for
-	// the partition when it ends, so the caller's end is kept from it.
-	type outcome struct {
-		i   int
-		err error
+// sending is records on their way to the brokers.
+type sending struct {
+	a        *Adapter
+	records  []*kgo.Record
+	errs     []error // a nil error is an acknowledged record, unless it is waited for
+	outcomes chan outcome
+	waiting  map[int]bool
+	start    time.Time
+}
+
+type outcome struct {
+	i   int
+	err error
+}
+
+// send hands records to the client. ctx bounds the wait for room in its buffer.
+func (a *Adapter) send(ctx context.Context, records ...*kgo.Record) *sending {
+	s := &sending{
+		a: a, records: records,
+		errs:     make([]error, len(records)),
+		outcomes: make(chan outcome, len(records)),
+		waiting:  make(map[int]bool, len(records)),
+		start:    time.Now(),
 	}
-	outcomes := make(chan outcome, len(records))
-	start := time.Now()
+	limit := time.NewTimer(a.cfg.PublishTimeout)
+	defer limit.Stop()
+	var full error
 	for i, r := range records {
+		if full == nil {
+			full = s.awaitRoom(ctx, limit.C)
+		}
+		if full != nil {
+			s.errs[i] = full
+			continue
+		}
+		// The end of what kgo.Produce is given as context fails every record
+		// buffered for the partition, so the caller's end is kept from it.
 		rctx := context.WithoutCancel(ctx)
 		if p, ok := chosen(r); ok {
 			rctx = withPartition(rctx, int32(p))
 		}
 		r.Context = rctx
-		a.cl.Produce(rctx, r, func(r *kgo.Record, err error) { outcomes <- outcome{i, err} })
+		s.waiting[i] = true
+		a.cl.Produce(rctx, r, func(_ *kgo.Record, err error) {
+			<-a.room
+			s.outcomes <- outcome{i, err}
+		})
 	}
-	errs := make([]error, len(records))
-	waiting := make(map[int]bool, len(records))
-	for i := range records {
-		waiting[i] = true
+	return s
+}
+
+// awaitRoom takes a place in the client's buffer. The client itself would wait
+// for one without an end.
+func (s *sending) awaitRoom(ctx context.Context, limit <-chan time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return &TimeoutError{Err: err}
 	}
+	select {
+	case s.a.room <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &TimeoutError{Err: ctx.Err()}
+	case <-limit:
+		return &TimeoutError{After: s.took(), Err: errors.New("too many records wait to be sent")}
+	}
+}
+
+func (s *sending) took() time.Duration { return time.Since(s.start).Round(time.Millisecond) }
+
+// ended reports whether the outcome of every record is known.
+func (s *sending) ended() bool { return len(s.waiting) == 0 }
+
+// wait waits for the outcome of each record. After a TimeoutError the outcome
+// may still be to come: see ended.
+func (s *sending) wait(ctx context.Context) []error {
 	// The client fails a record after PublishTimeout, unless the broker may
 	// have it already: then it waits for the broker's word, and we do not.
-	limit := time.NewTimer(a.cfg.PublishTimeout + a.cfg.PublishTimeout/10)
+	limit := time.NewTimer(s.a.cfg.PublishTimeout + s.a.cfg.PublishTimeout/10)
 	defer limit.Stop()
-	giveUp := func(cause error) []error {
-		for i := range waiting {
-			errs[i] = &TimeoutError{After: time.Since(start).Round(time.Millisecond), Err: cause}
+	giveUp := func(err error) []error {
+		errs := slices.Clone(s.errs)
+		for i := range s.waiting {
+			errs[i] = err
 		}
 		return errs
 	}
-	for len(waiting) > 0 {
+	for !s.ended() {
+		select { // what is known counts, even when time is up
+		case o := <-s.outcomes:
+			s.know(o)
+			continue
+		default:
+		}
 		select {
-		case o := <-outcomes:
-			delete(waiting, o.i)
-			r := records[o.i]
-			errs[o.i] = a.publishError(r, o.err, time.Since(start))
+		case o := <-s.outcomes:
+			s.know(o)
 		case <-ctx.Done():
-			return giveUp(ctx.Err())
+			return giveUp(&TimeoutError{Err: ctx.Err()})
 		case <-limit.C:
-			return giveUp(a.conn.state.view().Cause)
+			return giveUp(&TimeoutError{After: s.took(), Err: s.a.conn.state.view().Cause})
 		}
 	}
-	return errs
+	return s.errs
+}
+
+func (s *sending) know(o outcome) {
+	delete(s.waiting, o.i)
+	s.errs[o.i] = s.a.publishError(s.records[o.i], o.err, s.took())
 }
 
 // publishError says what became of a record in this package's terms.
@@ -220,7 +278,7 @@ func (a *Adapter) publishError(r *kgo.Record, err error, took time.Duration) err
 		if v.State != Connected {
 			err = a.conn.notConnected(v.Cause)
 		}
-		return &TimeoutError{After: took.Round(time.Millisecond), Err: err}
+		return &TimeoutError{After: took, Err: err}
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return &TooLargeError{Topic: r.Topic, Err: err}
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):

@@ -28,17 +28,19 @@ type PartitionStatus struct {
 	// what the broker said with it. Both are -1 before the first fetch that
 	// brought something.
 	Position, HighWatermark int64
-	// Settled is the offset through which, itself left out, everything is
-	// settled. Committed is what this member has committed of that. Both are
-	// -1 before there was something.
+	// Settled is the offset before which everything is settled; -1 before the
+	// first fetch that brought something. Committed is what this member has
+	// committed of that; -1 before it has committed something.
 	Settled, Committed int64
 
 	Queued   int       // records fetched that wait for the handler
-	InFlight int       // records in the handler
+	InFlight int       // records in the handler, or in OnReject
 	Held     int       // records that wait for their next attempt: 0 or 1, or a batch
 	Due      time.Time // when the next attempt is; zero when none is held
-	// Blocked is why a rejected record cannot be put anywhere. It holds up
-	// the partition, and is tried again.
+	// Blocked is why a rejected record cannot be put anywhere until somebody
+	// acts: its dead letter was refused for good, or OnReject has failed as
+	// often as RetryPolicy.Attempts allows. It holds up the partition, and is
+	// still tried again.
 	Blocked error
 	// Paused are the reasons for which the partition is not fetched.
 	Paused []string
@@ -71,7 +73,7 @@ func (l *lane) status() PartitionStatus {
 	p := PartitionStatus{
 		Topic: l.tp.topic, Partition: l.tp.partition,
 		Position: l.position, HighWatermark: l.high,
-		Settled: l.ledger.prefix.offset, Committed: l.committed,
+		Settled: l.ledger.first(), Committed: l.committed,
 		Queued: l.queued, InFlight: l.running, Due: l.due, Blocked: l.blocked,
 	}
 	if !l.due.IsZero() {

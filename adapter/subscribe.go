@@ -138,17 +138,20 @@ func (a *Adapter) subscribe(ctx context.Context, s subscription) (*Consumer, err
 			return nil, &UnknownTopicError{Topic: t, Err: errNoSuchTopic}
 		}
 	}
+	// A topic made just now may not show its partitions yet, and its
+	// dead-letter topic must have as many.
+	if slices.ContainsFunc(s.Topics, func(t string) bool { return topics[t].partitions == 0 }) {
+		if topics, err = a.awaitUsable(ctx, s.Topics...); err != nil {
+			return nil, err
+		}
+	}
 	if s.OnReject == nil {
 		if err := a.ensureDeadLetterTopics(ctx, s.Group, topics); err != nil {
 			return nil, err
 		}
 	}
 	c := newConsumer(a, s)
-	if err := a.remember(c); err != nil {
-		return nil, err
-	}
-	if err := c.start(); err != nil {
-		a.forget(c)
+	if err := a.start(c); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -33,9 +33,6 @@ type TopicSpec struct {
 // from its TopicSpec, a TopicMismatchError names the difference, and the topic
 // is left as it is. Losing a race to create a topic is no error.
 func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
-	if err := a.conn.await(ctx); err != nil {
-		return err
-	}
 	names := make([]string, 0, len(specs))
 	for _, s := range specs {
 		if s.Name == "" {
@@ -45,6 +42,12 @@ func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 			return &ConfigError{Field: "TopicSpec." + s.Name, Problem: "negative partitions or replication: leave them zero for the broker's default"}
 		}
 		names = append(names, s.Name)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if err := a.conn.await(ctx); err != nil {
+		return err
 	}
 	have, err := a.describe(ctx, names...)
 	if err != nil {
