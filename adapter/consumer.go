@@ -232,48 +232,44 @@ func (c *Consumer) makeLanes(m map[string][]int32) bool {
 }
 
 // pinStart decides where a group that starts with the latest record starts in
-// the partitions that are new to it. For all others it changes nothing.
+// the partitions that are new to it, and tells where each one starts.
 func (c *Consumer) pinStart(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	if c.sub.StartFrom != FromLatest {
-		return offsets, nil
-	}
 	latest := kgo.NewOffset().AtEnd().EpochOffset().Offset
-	var topics []string
+	var unpinned []string
 	for topic, partitions := range offsets {
 		for _, o := range partitions {
 			if o.EpochOffset().Offset == latest {
-				topics = append(topics, topic)
+				unpinned = append(unpinned, topic)
 				break
 			}
 		}
 	}
-	if len(topics) == 0 {
-		return offsets, nil
+	var ends kadm.ListedOffsets
+	if len(unpinned) > 0 {
+		var err error
+		if ends, err = kadm.NewClient(c.cl).ListEndOffsets(ctx, unpinned...); err != nil {
+			return nil, fmt.Errorf("find the latest offsets: %w", err)
+		}
 	}
-	ends, err := kadm.NewClient(c.cl).ListEndOffsets(ctx, topics...)
-	if err != nil {
-		return nil, fmt.Errorf("find the latest offsets: %w", err)
-	}
-	for _, topic := range topics {
-		for p, o := range offsets[topic] {
-			if o.EpochOffset().Offset != latest {
-				continue
+	for topic, partitions := range offsets {
+		for p, o := range partitions {
+			start := o.EpochOffset().Offset
+			if start == latest {
+				end, ok := ends.Lookup(topic, p)
+				if !ok || end.Err != nil {
+					return nil, fmt.Errorf("find the latest offset of topic %q partition %d: %w", topic, p, end.Err)
+				}
+				start = end.Offset
+				offsets[topic][p] = kgo.NewOffset().At(start)
+				c.mu.Lock()
+				l := c.lanes[topicPartition{topic, p}]
+				c.mu.Unlock()
+				if l != nil {
+					l.startAt(start)
+				}
 			}
-			end, ok := ends.Lookup(topic, p)
-			if !ok || end.Err != nil {
-				return nil, fmt.Errorf("find the latest offset of topic %q partition %d: %w", topic, p, end.Err)
-			}
-			offsets[topic][p] = kgo.NewOffset().At(end.Offset)
-			c.mu.Lock()
-			l := c.lanes[topicPartition{topic, p}]
-			c.mu.Unlock()
-			if l == nil {
-				continue
-			}
-			at, fresh := l.startAt(end.Offset)
-			offsets[topic][p] = kgo.NewOffset().At(at)
-			if f := c.a.cfg.Trace.Started; f != nil && fresh {
-				f(c.member, topic, p, at)
+			if f := c.a.cfg.Trace.Started; f != nil {
+				f(c.member, topic, p, max(start, 0)) // the earliest record is asked for by a negative number
 			}
 		}
 	}

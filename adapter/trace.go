@@ -16,9 +16,9 @@ type Trace struct {
 
 	// Assigned: the group gave this member partitions.
 	Assigned func(g GroupMember, partitions map[string][]int32)
-	// Started: the group is new to a partition, and starts at that offset by
-	// Subscription.StartFrom: the records before it will not be handled. It
-	// is not called for a group that starts with the first record.
+	// Started: this member starts to fetch a partition that it was assigned,
+	// at that offset: the one that the group has committed, or where
+	// Subscription.StartFrom says. Zero is the first record there is.
 	Started func(g GroupMember, topic string, partition int32, offset int64)
 	// Revoked: they are taken away. It is called once handlers have ended or
 	// been fenced off, and what was settled has been committed. With lost the
