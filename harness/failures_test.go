@@ -62,17 +62,6 @@ var failures = []struct {
 		[]string{"t[0]@0 in group g: pending after 1 attempt, last error: down", "call Settle before the test ends, or AllowPending"},
 	},
 	{
-		"end with a lost record",
-		inBubble(harness.Config{}, func(t *testing.T, h *harness.Harness) {
-			h.Publish(text{topic: "t"})
-			h.Publish(text{topic: "t"})
-			commitBehind(t, h, "g", "t", 1)
-			subscribe(h, "g", "t", commit)
-			h.Settle()
-		}),
-		[]string{"t[0]@0 in group g: lost: the group's committed offset passed it, and no handler settled it"},
-	},
-	{
 		"ask for a fate where two groups consume",
 		inBubble(harness.Config{}, func(_ *testing.T, h *harness.Harness) {
 			rec := h.Publish(text{topic: "t"})

@@ -21,10 +21,11 @@ const (
 	DeadLettered Kind = "dead-lettered"
 	// Rejected: the subscription's OnReject took it.
 	Rejected Kind = "rejected"
-	// Skipped: the group started after it.
+	// Skipped: no member ever was to handle it, because the group started
+	// after it, or somebody else set the group's offset past it.
 	Skipped Kind = "skipped"
-	// Lost: the group's committed offset passed it although no handler of
-	// the harness's adapters settled it.
+	// Lost: a member of the harness's adapters committed past it although no
+	// handler settled it.
 	Lost Kind = "lost"
 )
 
@@ -57,7 +58,7 @@ func (f Fate) String() string {
 	case Lost:
 		b.WriteString(": the group's committed offset passed it, and no handler settled it")
 	case Skipped:
-		b.WriteString(": the group started after it")
+		b.WriteString(": the group started after it, or its offset was set past it")
 	}
 	if f.Deliveries == 0 {
 		b.WriteString(", never delivered")
@@ -129,13 +130,8 @@ func list(names []string) string {
 func (h *Harness) groups() []string { return sortedKeys(h.subscribed()) }
 
 func (h *Harness) groupsOf(topic string) []string {
-	var names []string
-	for _, g := range sortedKeys(h.subscribed()) {
-		if h.subscribed()[g][topic] {
-			names = append(names, g)
-		}
-	}
-	return names
+	all := h.subscribed()
+	return slices.DeleteFunc(sortedKeys(all), func(g string) bool { return !all[g][topic] })
 }
 
 // subscribed are the topics of each group.
@@ -180,20 +176,15 @@ func (h *Harness) fate(group string, r Record) Fate {
 	defer h.watch.mu.Unlock()
 	s := h.watch.stories[group][placeOf(r)]
 	if s == nil {
-		start, isNew := h.watch.started[groupPartition{group, r.Topic, r.Partition}]
-		switch {
-		case passed && isNew && r.Offset < start:
-			f.Kind = Skipped
-		case passed:
-			f.Kind = Lost
-		}
-		return f
+		s = &story{}
 	}
 	f.Attempts, f.Deliveries, f.Err = s.attempt, s.deliveries, s.err
 	switch {
-	case passed && !s.settled:
-		f.Kind = Lost
 	case !passed:
+	case !s.settled && h.watch.claimed(group, placeOf(r)):
+		f.Kind = Lost
+	case !s.settled:
+		f.Kind = Skipped
 	case s.dead != nil:
 		f.Kind = DeadLettered
 		f.Final = Record{
@@ -221,33 +212,44 @@ func committedOffset(g fakebroker.Group, topic string, partition int32) int64 {
 // pending unless that is allowed.
 func (h *Harness) verdict() {
 	h.t.Helper()
+	h.clock.idle()
+	fates := h.unfinished()
+	if len(fates) == 0 {
+		return
+	}
+	hint := "\ncall Settle before the test ends, or AllowPending if that is meant"
+	var lines []string
+	for _, f := range fates {
+		lines = append(lines, f.String())
+		if f.Kind == Lost {
+			hint = ""
+		}
+	}
+	slices.Sort(lines)
+	if n := len(lines); n > 10 {
+		lines = append(lines[:10], fmt.Sprintf("and %d more", n-10))
+	}
+	h.t.Errorf("harness: the test ends with records that are not done:\n\t%s%s", strings.Join(lines, "\n\t"), hint)
+}
+
+// unfinished are the fates that a test must not end with.
+func (h *Harness) unfinished() []Fate {
+	h.t.Helper()
 	h.mu.Lock()
 	allowPending := h.allowPending
 	h.mu.Unlock()
-	h.clock.idle()
-	var bad []string
+	var fates []Fate
 	for group, topics := range h.subscribed() {
 		for topic := range topics {
 			for _, r := range h.suspects(group, topic) {
 				f := h.fate(group, r)
 				if f.Kind == Lost || f.Kind == Pending && !allowPending {
-					bad = append(bad, f.String())
+					fates = append(fates, f)
 				}
 			}
 		}
 	}
-	if len(bad) == 0 {
-		return
-	}
-	slices.Sort(bad)
-	hint := ""
-	if !slices.ContainsFunc(bad, func(s string) bool { return strings.Contains(s, string(Lost)) }) {
-		hint = "\ncall Settle before the test ends, or AllowPending if that is meant"
-	}
-	if n := len(bad); n > 10 {
-		bad = append(bad[:10], fmt.Sprintf("and %d more", n-10))
-	}
-	h.t.Errorf("harness: the test ends with records that are not done:\n\t%s%s", strings.Join(bad, "\n\t"), hint)
+	return fates
 }
 
 // suspects are the records of a topic that may not be done in a group. They

@@ -98,6 +98,25 @@ func TestFate_countsDeliveriesAcrossMembers(t *testing.T) {
 	})
 }
 
+func TestFate_skippedWhereSomebodyElseSetTheOffset(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		recs := h.PublishAll(text{topic: "t"}, text{topic: "t"}, text{topic: "t"}, text{topic: "t"})
+		commitBehind(t, h, "g", "t", 1)
+		c := h.Subscribe(adapter.Subscription{Topics: []string{"t"}, Group: "g", Handler: adapter.HandlerFunc(func(context.Context, *adapter.Message) adapter.Result {
+			return adapter.RetryAfter(errors.New("down"), time.Hour)
+		})})
+		time.Sleep(time.Minute)
+		require.NoError(t, c.Close(t.Context()))
+		commitBehind(t, h, "g", "t", 3)
+		subscribe(h, "g", "t", commit)
+		h.Settle()
+		assertKind(t, harness.Skipped, h.Fate(recs[0]))
+		assertKind(t, harness.Skipped, h.Fate(recs[1])) // though it was tried
+		assertKind(t, harness.Skipped, h.Fate(recs[2]))
+		assertKind(t, harness.Committed, h.Fate(recs[3]))
+	})
+}
+
 func topic(h *harness.Harness, name string) []string {
 	h.CreateTopics(name)
 	return []string{name}

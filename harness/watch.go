@@ -30,6 +30,9 @@ type story struct {
 	due        time.Time
 }
 
+// claim is a stretch of a partition that a member started at and committed to.
+type claim struct{ from, to int64 }
+
 type groupPartition struct {
 	group     string
 	topic     string
@@ -45,8 +48,8 @@ type watch struct {
 	changes int // how much has happened
 	running int // handlers that run, each counted once for each record
 	stories map[string]map[place]*story
-	started map[groupPartition]int64 // where groups that are new start
-	topics  map[string]map[string]bool
+	claims  map[groupPartition][]claim
+	topics  map[string]map[string]bool // that each group has consumed
 	lines   []string
 	cut     int // lines dropped
 }
@@ -56,7 +59,7 @@ func newWatch(now time.Time) *watch {
 		wake:    make(chan struct{}, 1),
 		start:   now,
 		stories: map[string]map[place]*story{},
-		started: map[groupPartition]int64{},
+		claims:  map[groupPartition][]claim{},
 		topics:  map[string]map[string]bool{},
 	}
 }
@@ -83,11 +86,15 @@ func (w *watch) story(m *adapter.Message) *story {
 		s = &story{}
 		group[at] = s
 	}
-	if w.topics[m.Group] == nil {
-		w.topics[m.Group] = map[string]bool{}
-	}
-	w.topics[m.Group][m.Topic] = true
 	return s
+}
+
+// consumes notes that a group consumes a topic. The caller holds mu.
+func (w *watch) consumes(group, topic string) {
+	if w.topics[group] == nil {
+		w.topics[group] = map[string]bool{}
+	}
+	w.topics[group][topic] = true
 }
 
 // trace is what the nth adapter tells the watch by. The user's own trace hears
@@ -122,7 +129,9 @@ func (w *watch) trace(n int, user *adapter.Trace) *adapter.Trace {
 			call(user.Started != nil, func() { user.Started(g, topic, partition, offset) })
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.started[groupPartition{g.Group, topic, partition}] = offset
+			gp := groupPartition{g.Group, topic, partition}
+			w.claims[gp] = append(w.claims[gp], claim{offset, offset})
+			w.consumes(g.Group, topic)
 			w.happened("%s starts %s/%d at %d", name(g), topic, partition, offset)
 		},
 		Revoked: func(g adapter.GroupMember, ps map[string][]int32, lost bool) {
@@ -200,9 +209,23 @@ func (w *watch) trace(n int, user *adapter.Trace) *adapter.Trace {
 			call(user.Committed != nil, func() { user.Committed(g, topic, partition, offset) })
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			if cs := w.claims[groupPartition{g.Group, topic, partition}]; len(cs) > 0 {
+				cs[len(cs)-1].to = max(offset, cs[len(cs)-1].to)
+			}
 			w.happened("%s committed %s/%d through %d", name(g), topic, partition, offset)
 		},
 	}
+}
+
+// claimed reports whether some member of the group started before a record and
+// committed past it. The caller holds mu.
+func (w *watch) claimed(group string, at place) bool {
+	for _, c := range w.claims[groupPartition{group, at.topic, at.partition}] {
+		if c.from <= at.offset && at.offset < c.to {
+			return true
+		}
+	}
+	return false
 }
 
 func call(yes bool, f func()) {
