@@ -57,7 +57,7 @@ func parseHeader(b []byte, known string) (h Header, body int, err error) {
 	h.Key = kmsg.Key(binary.BigEndian.Uint16(b))
 	h.Version = int16(binary.BigEndian.Uint16(b[2:]))
 	h.CorrelationID = int32(binary.BigEndian.Uint32(b[4:]))
-	if h.Key < 0 || h.Version < 0 || kmsg.RequestForKey(h.Key.Int16()) == nil {
+	if h.Key < 0 || h.Version < 0 || unknown(h.Key) {
 		return h, 0, fmt.Errorf("%w: no such request, key %d version %d", ErrMalformed, h.Key, h.Version)
 	}
 	if h.Key == kmsg.ControlledShutdown && h.Version == 0 {
@@ -105,3 +105,6 @@ func expectsAnswer(h Header, b []byte) (bool, error) {
 	}
 	return acks != 0, nil
 }
+
+// unknown reports whether there is no such API, without making a request to see.
+func unknown(k kmsg.Key) bool { return kmsg.NameForKey(k.Int16()) == "Unknown" }
