@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// runCommand takes requests through the whole flow.
+type runCommand struct {
+	File string `arg:"" name:"FILE" help:"Requests as JSON Lines, or - for standard input."`
+
+	DB           string        `name:"db" default:"backup-requests.db" placeholder:"FILE" help:"SQLite database to save to, made when there is none (${default})."`
+	DBTimeout    time.Duration `name:"db-timeout" default:"5s" help:"How long to wait for a locked database before the record is tried again later."`
+	Group        string        `default:"backup-request" help:"Consumer group of the handler."`
+	Partitions   int32         `default:"4" help:"Partitions of topics that have to be created."`
+	Attempts     int           `default:"10" help:"How often a record is tried before it is dead-lettered."`
+	Timeout      time.Duration `default:"5m" help:"Time limit of the whole run; 0 for none."`
+	DrainTimeout time.Duration `default:"30s" help:"How long to wait, when interrupted, for what was accepted."`
+	JSON         bool          `name:"json" help:"Print the tally as one JSON object, as the last line of standard output."`
+	LogLevel     string        `default:"error" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Log what is at least as grave as this: ${enum} (${default})."`
+
+	Cluster clusterFlags `embed:"" group:"Cluster (without --brokers, run brings its own broker):"`
+}
+
+func (c *runCommand) check() error {
+	switch flag := c.Cluster.needsBrokers(); {
+	case flag != "" && len(c.Cluster.Brokers) == 0:
+		return usagef("%s is for a cluster: name its brokers with --brokers HOST:PORT", flag)
+	case c.Partitions < 1:
+		return usagef("--partitions is %d: give 1 or more", c.Partitions)
+	case c.Attempts < 1:
+		return usagef("--attempts is %d: give 1 or more", c.Attempts)
+	case c.Timeout < 0:
+		return usagef("--timeout is %v: give a time above zero, or 0 for no limit", c.Timeout)
+	case c.DBTimeout <= 0:
+		return usagef("--db-timeout is %v: give a time above zero", c.DBTimeout)
+	case c.DrainTimeout < 0:
+		return usagef("--drain-timeout is %v: give a time of zero or more", c.DrainTimeout)
+	case c.Group == "":
+		return usagef("--group is empty: name a consumer group")
+	}
+	return nil
+}
+
+// Why a run ends before its input does, or before everything has its outcome.
+var (
+	errInterrupted = errors.New("interrupted")
+	errTimeLimit   = errors.New("the time limit has passed; --timeout sets it")
+	errDrainLimit  = errors.New("interrupted, and the time to drain has passed; --drain-timeout sets it")
+)
+
+// Run runs the command.
+func (c *runCommand) Run(s streams) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	// The first signal ends the reading; the next ones do to this program what
+	// they do to any other.
+	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(interrupted, stop)
+
+	// What the time limit, or a failure that makes going on useless, puts an
+	// end to. The cause tells which.
+	working, fail := context.WithCancelCause(context.Background())
+	defer fail(nil)
+	if c.Timeout > 0 {
+		limit := time.AfterFunc(c.Timeout, func() { fail(errTimeLimit) })
+		defer limit.Stop()
+	}
+
+	input, err := openInput(c.File, s.in)
+	if err != nil {
+		return err
+	}
+	defer func() { err = either(err, input.Close()) }()
+	repository, err := openDatabase(working, c.DB, c.DBTimeout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = either(err, repository.Close()) }()
+
+	r := newReporter(s, c.JSON)
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return usageError{err}
+	}
+	logger := slog.New(slog.NewTextHandler(r.console, &slog.HandlerOptions{Level: level}))
+	settings, err := c.Cluster.config(logger)
+	if err != nil {
+		return err
+	}
+	starting, cancel := context.WithCancel(working)
+	defer cancel()
+	defer context.AfterFunc(interrupted, cancel)()
+	p, err := startPipeline(starting, c, settings, repository, r)
+	switch {
+	case err != nil && interrupted.Err() != nil:
+		r.console.notef("interrupted before the first line was read")
+		return r.finish(nil)
+	case err != nil && working.Err() != nil:
+		return errors.Join(context.Cause(working), err)
+	case err != nil:
+		return err
+	}
+	f := flow{pipeline: p, reporter: r, drain: c.DrainTimeout, fail: fail}
+	failure := f.run(working, interrupted, input)
+	return r.finish(errors.Join(failure, p.close()))
+}
+
+// either is the first of two errors: that of closing something matters when
+// nothing else went wrong.
+func either(err, closing error) error {
+	if err != nil {
+		return err
+	}
+	return closing
+}
