@@ -154,3 +154,7 @@ func values(rs []harness.Record) []string {
 	}
 	return vs
 }
+
+func produceTo(topic string) fakebroker.Scope {
+	return fakebroker.Scope{APIs: []kmsg.Key{kmsg.Produce}, Topic: topic}
+}
