@@ -260,13 +260,13 @@ func (c *Consumer) pinStart(ctx context.Context, offsets map[string]map[int32]kg
 					return nil, fmt.Errorf("find the latest offset of topic %q partition %d: %w", topic, p, end.Err)
 				}
 				start = end.Offset
-				offsets[topic][p] = kgo.NewOffset().At(start)
 				c.mu.Lock()
 				l := c.lanes[topicPartition{topic, p}]
 				c.mu.Unlock()
 				if l != nil {
-					l.startAt(start)
+					start = l.startAt(start)
 				}
+				offsets[topic][p] = kgo.NewOffset().At(start)
 			}
 			if f := c.a.cfg.Trace.Started; f != nil {
 				f(c.member, topic, p, max(start, 0)) // the earliest record is asked for by a negative number

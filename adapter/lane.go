@@ -391,16 +391,15 @@ func (l *lane) committedTo(offset int64) {
 // record would, after a restart, start later still, and skip what came between.
 //
 // Where the start was pinned before, and the commit has not come through, it
-// stays: that is where startAt says the partition starts. fresh is false then.
-func (l *lane) startAt(offset int64) (at int64, fresh bool) {
+// stays: startAt returns the offset to start at.
+func (l *lane) startAt(offset int64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ledger.prefix == none {
 		l.ledger.prefix = position{offset: offset, epoch: -1}
-		fresh = true
 	}
 	notify(l.c.dirty)
-	return l.ledger.prefix.offset, fresh
+	return l.ledger.prefix.offset
 }
 
 func (l *lane) setDue(t time.Time) {
