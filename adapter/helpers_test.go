@@ -3,6 +3,7 @@ package adapter_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -158,3 +159,6 @@ func values(rs []harness.Record) []string {
 func produceTo(topic string) fakebroker.Scope {
 	return fakebroker.Scope{APIs: []kmsg.Key{kmsg.Produce}, Topic: topic}
 }
+
+// exit ends the goroutine, as testing's FailNow does.
+func exit() { runtime.Goexit() }

@@ -1,0 +1,327 @@
+package adapter_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/harness"
+)
+
+func rejects(err error) adapter.HandlerFunc {
+	return func(context.Context, *adapter.Message) adapter.Result { return adapter.Reject(err) }
+}
+
+func TestDeadLetter_isTheRecordUnchangedAndWhatHappened(t *testing.T) {
+	harness.Config{Partitions: 3}.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.Subscribe(subscription(rejects(errors.New("bäd\n" + strings.Repeat("x", 1000)))))
+		mine := []adapter.Header{
+			{Key: "trace", Value: []byte{0, 255}}, {Key: "retry-id", Value: []byte("forged")}, {Key: "twice", Value: []byte("1")},
+			{Key: "twice", Value: nil}, {Key: "retry-error", Value: []byte("old")}, {Key: "retry-attempt", Value: []byte("99")},
+			{Key: "retry-mine", Value: []byte("kept")},
+		}
+		recs := h.PublishAll(
+			placed{event{"t", "key", []byte{1, 0, 255}}, 2, mine},
+			placed{event{"t", "", nil}, 1, nil},
+			placed{event{"t", "", ""}, 1, nil},
+		)
+		h.Settle()
+		dead := h.Topic("t.g.dlt").Records()
+		require.Len(t, dead, 3)
+		assert.Nil(t, dead[0].Key)
+		assert.Nil(t, dead[0].Value, "a tombstone stays one")
+		assert.NotNil(t, dead[1].Value, "an empty value is not one")
+		assert.Empty(t, dead[1].Value)
+		d := dead[2]
+		assert.EqualValues(t, 2, d.Partition)
+		assert.Equal(t, "key", string(d.Key))
+		assert.Equal(t, []byte{1, 0, 255}, d.Value)
+		require.Len(t, d.Headers, 4+5)
+		assert.Equal(t, []adapter.Header{mine[0], mine[2], mine[3], mine[6]}, d.Headers[:4])
+		assert.Equal(t, "t/2/0", d.Header(adapter.HeaderID))
+		assert.Equal(t, "1", d.Header(adapter.HeaderAttempt))
+		assert.Equal(t, "g", d.Header(adapter.HeaderGroup))
+		stamp, err := time.Parse(time.RFC3339Nano, d.Header(adapter.HeaderTimestamp))
+		require.NoError(t, err)
+		assert.True(t, stamp.Equal(recs[0].Timestamp))
+		assert.Empty(t, d.Header(adapter.HeaderFirstFailed))
+		text := d.Header(adapter.HeaderError)
+		assert.Len(t, text, 512)
+		assert.True(t, strings.HasPrefix(text, `b\u00e4d\nxxx`), text)
+	})
+}
+
+func TestDeadLetter_ofADeadLetterGoesToATopicOfItsOwn(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.Subscribe(subscription(rejects(errors.New("first"))))
+		h.Publish(event{"t", "k", "v"})
+		h.Settle()
+		h.Subscribe(adapter.Subscription{Topics: []string{"t.g.dlt"}, Group: "g", Handler: rejects(errors.New("second"))})
+		h.Settle()
+		dead := h.Topic("t.g.dlt.g.dlt").Records()
+		require.Len(t, dead, 1)
+		assert.Equal(t, "second", dead[0].Header(adapter.HeaderError))
+		assert.Equal(t, "t.g.dlt/0/0", dead[0].Header(adapter.HeaderID), "headers of a topic are not believed")
+		assert.Len(t, dead[0].Headers, 5, "overwritten, not accumulated")
+		assert.Len(t, h.Topic("t.g.dlt").Records(), 1)
+	})
+}
+
+func TestDeadLetterTopic_isMadeForItsSource(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		require.NoError(t, h.Broker().CreateTopic(fakebroker.Topic{Name: "t", Partitions: 5, Configs: map[string]string{"max.message.bytes": "2000000"}}))
+		c := h.Subscribe(subscription(commits))
+		partitions, err := h.Broker().Partitions("t.g.dlt")
+		require.NoError(t, err)
+		assert.Len(t, partitions, 5)
+		var made fakebroker.Topic
+		for _, topic := range h.Broker().Topics() {
+			if topic.Name == "t.g.dlt" {
+				made = topic
+			}
+		}
+		limit, err := strconv.Atoi(made.Configs["max.message.bytes"])
+		require.NoError(t, err)
+		assert.Greater(t, limit, 2000000)
+		assert.Equal(t, "delete", made.Configs["cleanup.policy"])
+		require.NoError(t, c.Close(t.Context()))
+		h.Subscribe(subscription(commits)) // it fits what it made
+	})
+}
+
+func TestDeadLetterTopic_thatCannotServeIsRefused(t *testing.T) {
+	for field, dlt := range map[string]fakebroker.Topic{
+		"partitions":     {Name: "t.g.dlt", Partitions: 2},
+		"cleanup.policy": {Name: "t.g.dlt", Partitions: 3, Configs: map[string]string{"cleanup.policy": "compact"}},
+	} {
+		t.Run(field, func(t *testing.T) {
+			harness.Run(t, func(t *testing.T, h *harness.Harness) {
+				h.CreateTopics("t:3")
+				require.NoError(t, h.Broker().CreateTopic(dlt))
+				_, err := h.Adapter().Subscribe(t.Context(), subscription(commits))
+				var mismatch *adapter.TopicMismatchError
+				require.ErrorAs(t, err, &mismatch)
+				require.ErrorIs(t, err, adapter.ErrTopicMismatch)
+				assert.Equal(t, "t.g.dlt", mismatch.Topic)
+				assert.Equal(t, field, mismatch.Field)
+				assert.False(t, adapter.Retryable(err))
+			})
+		})
+	}
+}
+
+func TestDeadLetter_ofALargeRecordFits(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.Subscribe(subscription(rejects(errors.New(strings.Repeat("e", 600)))))
+		rec := h.Publish(event{"t", "k", bytes.Repeat([]byte{'v'}, 999_800)})
+		h.Settle()
+		assert.Equal(t, harness.DeadLettered, h.Fate(rec).Kind)
+		assert.Len(t, h.Topic("t.g.dlt").Records()[0].Header(adapter.HeaderError), 512)
+	})
+}
+
+func TestDeadLetter_tooLargeIsTrimmedOfItsErrorText(t *testing.T) {
+	cfg := harness.Config{Adapter: func(c *adapter.Config) {
+		c.ClientOptions = []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression())}
+	}}
+	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t")
+		require.NoError(t, h.Broker().CreateTopic(fakebroker.Topic{Name: "t.g.dlt", Configs: map[string]string{"max.message.bytes": "1000"}}))
+		h.Subscribe(subscription(rejects(errors.New(strings.Repeat("e", 600)))))
+		rec := h.Publish(event{"t", "k", bytes.Repeat([]byte{'v'}, 600)})
+		h.Settle()
+		assert.Equal(t, harness.DeadLettered, h.Fate(rec).Kind)
+		dead := h.Topic("t.g.dlt").Records()[0]
+		assert.Empty(t, dead.Header(adapter.HeaderError))
+		assert.Equal(t, "t/0/0", dead.Header(adapter.HeaderID))
+	})
+}
+
+func TestDeadLetter_isHeldWhilePublishingFails(t *testing.T) {
+	for name, fault := range map[string]func(*fakebroker.Broker, fakebroker.Scope) *fakebroker.Fault{
+		"refused": func(b *fakebroker.Broker, s fakebroker.Scope) *fakebroker.Fault {
+			return b.Refuse(kerr.NotEnoughReplicas, s)
+		},
+		"dropped before": (*fakebroker.Broker).DropBefore,
+		"dropped after":  (*fakebroker.Broker).DropAfter,
+	} {
+		t.Run(name, func(t *testing.T) {
+			harness.Run(t, func(t *testing.T, h *harness.Harness) {
+				h.CreateTopics("t")
+				var handled list[string]
+				c := h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+					handled.add(string(m.Value))
+					return adapter.Reject(errors.New("bad"))
+				}))
+				f := fault(h.Broker(), produceTo("t.g.dlt"))
+				rec := h.Publish(event{"t", "", "one"})
+				time.Sleep(10 * time.Minute)
+				assert.NotZero(t, f.Hits())
+				assert.Equal(t, []string{"one"}, handled.all(), "the handler is not run again")
+				assert.EqualValues(t, -1, committed(h, "g", "t", 0))
+				assert.NoError(t, c.Status().Partitions[0].Blocked, "nobody has to act")
+				f.Clear()
+				h.Settle()
+				assert.Equal(t, harness.DeadLettered, h.Fate(rec).Kind)
+				assert.Len(t, h.Topic("t.g.dlt").Records(), 1)
+			})
+		})
+	}
+}
+
+func TestDeadLetter_withTheBrokerDownIsSentWhenItIsBack(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		r := newRunning()
+		h.Subscribe(subscription(r.handle))
+		rec := h.Publish(event{"t", "", "one"})
+		<-r.entered
+		down := h.Broker().TakeDown(0)
+		r.release <- adapter.Reject(errors.New("bad"))
+		time.Sleep(3 * time.Minute)
+		assert.EqualValues(t, -1, committed(h, "g", "t", 0))
+		down.Clear()
+		// The client takes a refused connection for the end of its session, so
+		// the record is delivered again, and may be given up twice.
+		r.release <- adapter.Reject(errors.New("bad"))
+		h.Settle()
+		assert.Equal(t, harness.DeadLettered, h.Fate(rec).Kind)
+		for _, dead := range h.Topic("t.g.dlt").Records() {
+			assert.Equal(t, "t/0/0", dead.Header(adapter.HeaderID))
+		}
+	})
+}
+
+func TestDeadLetter_refusedForGoodBlocksThePartitionUntilAllowed(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		var handled list[string]
+		c := h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			handled.add(string(m.Value))
+			return adapter.Reject(errors.New("bad"))
+		}))
+		f := h.Broker().Refuse(kerr.TopicAuthorizationFailed, produceTo("t.g.dlt"))
+		recs := h.PublishAll(event{"t", "", "one"}, event{"t", "", "two"})
+		until(t, "blocked", func() bool {
+			s := c.Status()
+			return len(s.Partitions) == 1 && s.Partitions[0].Blocked != nil
+		})
+		var refused *adapter.RefusedError
+		require.ErrorAs(t, c.Status().Partitions[0].Blocked, &refused)
+		assert.Equal(t, "TOPIC_AUTHORIZATION_FAILED", refused.Name)
+		time.Sleep(time.Hour)
+		assert.EqualValues(t, -1, committed(h, "g", "t", 0))
+		assert.Equal(t, []string{"one"}, handled.all())
+		f.Clear()
+		time.Sleep(time.Minute)
+		h.Settle()
+		for _, r := range recs {
+			assert.Equal(t, harness.DeadLettered, h.Fate(r).Kind)
+		}
+		assert.NoError(t, c.Status().Partitions[0].Blocked)
+	})
+}
+
+func TestOnReject_takesTheRecordInPlaceOfATopic(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		var taken list[error]
+		s := subscription(rejects(errors.New("bad")))
+		s.OnReject = func(_ context.Context, m *adapter.Message, cause error) error {
+			assert.Equal(t, "one", string(m.Value))
+			taken.add(cause)
+			return nil
+		}
+		h.Subscribe(s)
+		rec := h.Publish(event{"t", "", "one"})
+		h.Settle()
+		assert.Equal(t, harness.Rejected, h.Fate(rec).Kind)
+		require.Len(t, taken.all(), 1)
+		assert.EqualError(t, taken.all()[0], "bad")
+		for _, topic := range h.Broker().Topics() {
+			assert.NotContains(t, topic.Name, "dlt")
+		}
+	})
+}
+
+func TestOnReject_thatFailsIsCalledAgain(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"error": func() error { return errors.New("database is down") },
+		"panic": func() error { panic("oh no") },
+		"exit":  func() error { exit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			harness.Run(t, func(t *testing.T, h *harness.Harness) {
+				var handled, taken list[time.Time]
+				s := subscription(func(context.Context, *adapter.Message) adapter.Result {
+					handled.add(time.Now())
+					return adapter.Reject(errors.New("bad"))
+				})
+				s.OnReject = func(context.Context, *adapter.Message, error) error {
+					taken.add(time.Now())
+					if taken.len() < 5 {
+						return fail()
+					}
+					return nil
+				}
+				h.Subscribe(s)
+				rec := h.Publish(event{"t", "", "one"})
+				h.Settle()
+				assert.Equal(t, harness.Rejected, h.Fate(rec).Kind)
+				assert.Len(t, handled.all(), 1)
+				assert.Len(t, taken.all(), 5)
+				assert.Greater(t, taken.all()[4].Sub(taken.all()[0]), time.Second, "with backoff")
+			})
+		})
+	}
+}
+
+func TestOnReject_thatKeepsFailingBlocksThePartition(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		var healed list[bool]
+		s := subscription(rejects(errors.New("bad")))
+		s.OnReject = func(context.Context, *adapter.Message, error) error {
+			if healed.len() > 0 {
+				return nil
+			}
+			return errors.New("no room")
+		}
+		c := h.Subscribe(s)
+		rec := h.Publish(event{"t", "", "one"})
+		until(t, "blocked", func() bool {
+			s := c.Status()
+			return len(s.Partitions) == 1 && s.Partitions[0].Blocked != nil
+		})
+		assert.EqualError(t, c.Status().Partitions[0].Blocked, "no room")
+		healed.add(true)
+		until(t, "taken", func() bool { return c.Status().Partitions[0].Blocked == nil })
+		h.Settle()
+		assert.Equal(t, harness.Rejected, h.Fate(rec).Kind)
+	})
+}
+
+func TestDeadLetter_answerThatNeverComesIsNotSentTwice(t *testing.T) {
+	needsTag(t)
+	cfg := harness.Config{Adapter: func(c *adapter.Config) {
+		c.ClientOptions = []kgo.Opt{kgo.ProduceRequestTimeout(time.Second), kgo.RequestTimeoutOverhead(time.Second)}
+	}}
+	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.Subscribe(subscription(rejects(errors.New("bad"))))
+		late := h.Broker().Delay(5*time.Minute, produceTo("t.g.dlt"))
+		rec := h.Publish(event{"t", "", "one"})
+		time.Sleep(4 * time.Minute)
+		assert.NotZero(t, late.Hits())
+		late.Clear()
+		h.Settle()
+		assert.Equal(t, harness.DeadLettered, h.Fate(rec).Kind)
+		assert.Len(t, h.Topic("t.g.dlt").Records(), 1)
+	})
+}
