@@ -147,6 +147,10 @@ func checkBroker(addr string) error {
 func (c Config) clientOptions(hooks kgo.Hook) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.WithHooks(hooks),
+		// A broker that goes away between a connection and its first request
+		// is no reason to fail one; what is wrong with TLS or credentials
+		// shows when the connection is tried.
+		kgo.AlwaysRetryEOF(),
 		kgo.WithLogger(kslog.New(slog.New(quiet{c.Logger.Handler()}))),
 	}
 	if len(c.Brokers) > 0 {

@@ -207,9 +207,10 @@ func TestConnect_badCredentialsFailAtOnce(t *testing.T) {
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {
 			b, trust := secured(t, mechanism)
+			b.Refuse(kerr.SaslAuthenticationFailed, fakebroker.Scope{APIs: []kmsg.Key{kmsg.SASLAuthenticate}})
 			a, err := adapter.New(adapter.Config{
 				Brokers: b.Addrs(), TLS: trust, Logger: slog.New(slog.DiscardHandler), ConnectTimeout: time.Minute,
-				SASL: &adapter.SASL{Mechanism: mechanism, User: "user", Password: "wrong"},
+				SASL: &adapter.SASL{Mechanism: mechanism, User: "user", Password: "secret"},
 			})
 			require.NoError(t, err)
 			defer func() { assert.NoError(t, a.Close(t.Context())) }()

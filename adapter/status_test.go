@@ -1,0 +1,145 @@
+package adapter_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/harness"
+)
+
+func TestStatus_tellsWhereItIs(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.PublishAll(numbered("t", 100)...)
+		first := h.Subscribe(subscription(commits))
+		h.Settle()
+		s := first.Status()
+		assert.Equal(t, "g", s.Group)
+		assert.Equal(t, []string{"t"}, s.Topics)
+		require.Len(t, s.Partitions, 1)
+		p := s.Partitions[0]
+		assert.EqualValues(t, []int64{100, 100, 100, 100}, []int64{p.Position, p.HighWatermark, p.Settled, p.Committed})
+		assert.Zero(t, p.Lag())
+		require.NoError(t, first.Close(t.Context()))
+
+		require.NoError(t, h.Adapter().Publish(t.Context(), numbered("t", 10)...))
+		r := newRunning()
+		second := h.Subscribe(subscription(r.handle))
+		<-r.entered
+		p = second.Status().Partitions[0]
+		assert.EqualValues(t, 10, p.Lag(), "what the group had done before counts")
+		assert.Equal(t, 1, p.InFlight)
+		assert.Equal(t, 9, p.Queued)
+		for range 10 {
+			r.release <- adapter.Commit()
+		}
+		h.Settle()
+		assert.Zero(t, second.Status().Partitions[0].Lag())
+	})
+}
+
+func TestPause_stopsFetchingUntilResume(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		var got list[string]
+		c := h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			got.add(string(m.Value))
+			return adapter.Commit()
+		}))
+		h.Publish(event{"t", "", "one"})
+		h.Settle()
+		c.Pause()
+		c.Pause()
+		h.Publish(event{"t", "", "two"})
+		time.Sleep(time.Hour)
+		assert.Equal(t, []string{"one"}, got.all())
+		assert.Equal(t, []string{"paused by Pause"}, c.Status().Partitions[0].Paused)
+		c.Resume()
+		h.Settle()
+		assert.Equal(t, []string{"one", "two"}, got.all())
+		assert.Empty(t, c.Status().Partitions[0].Paused)
+	})
+}
+
+func TestPause_countsForPartitionsThatComeLater(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.PublishAll(numbered("t", 3)...)
+		var got list[string]
+		c := h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			got.add(string(m.Value))
+			return adapter.Commit()
+		}))
+		c.Pause()
+		time.Sleep(time.Hour)
+		assert.Zero(t, got.len())
+		c.Resume()
+		h.Settle()
+		assert.Equal(t, 3, got.len())
+	})
+}
+
+func TestBackpressure_memoryIsBoundedAndEverythingIsHandled(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		const n = 30_000
+		h.CreateTopics("t")
+		for range n / 1000 {
+			require.NoError(t, h.Adapter().Publish(t.Context(), numbered("t", 1000)...))
+		}
+		most, handled, paused := 0, 0, false
+		var c *adapter.Consumer
+		ready := make(chan struct{})
+		c = h.Subscribe(subscription(func(context.Context, *adapter.Message) adapter.Result {
+			<-ready
+			handled++
+			if handled%500 == 1 {
+				time.Sleep(time.Second)
+				p := c.Status().Partitions[0]
+				most = max(most, p.Queued)
+				paused = paused || len(p.Paused) > 0
+			}
+			return adapter.Commit()
+		}))
+		close(ready)
+		h.Settle()
+		assert.Equal(t, n, handled)
+		assert.Less(t, most, 16_000, "one fetch more than the bound")
+		assert.True(t, paused)
+		assert.Empty(t, c.Status().Partitions[0].Paused)
+	})
+}
+
+func TestTrace_tellsInOrder(t *testing.T) {
+	var told list[string]
+	say := func(s string) { told.add(s) }
+	cfg := harness.Config{Adapter: func(c *adapter.Config) {
+		c.Trace = &adapter.Trace{
+			Assigned:     func(adapter.GroupMember, map[string][]int32) { say("assigned") },
+			Started:      func(adapter.GroupMember, string, int32, int64) { say("started") },
+			Delivered:    func(*adapter.Message) { say("delivered") },
+			Returned:     func(*adapter.Message, adapter.Result, time.Duration) { say("returned") },
+			Waiting:      func(*adapter.Message, time.Time) { say("waiting") },
+			DeadLettered: func(*adapter.Message, error, adapter.Origin) { say("dead-lettered") },
+			Settled:      func(*adapter.Message) { say("settled") },
+			Committed:    func(adapter.GroupMember, string, int32, int64) { say("committed") },
+			Revoked:      func(adapter.GroupMember, map[string][]int32, bool) { say("revoked") },
+		}
+	}}
+	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t")
+		s := subscription(func(context.Context, *adapter.Message) adapter.Result { return adapter.Retry(errors.New("no")) })
+		s.Retry.Attempts = 2
+		c := h.Subscribe(s)
+		h.Settle()
+		h.Publish(event{"t", "", ""})
+		h.Settle()
+		require.NoError(t, c.Close(t.Context()))
+		assert.Equal(t, []string{
+			"assigned", "started", "delivered", "returned", "waiting", "delivered", "returned",
+			"dead-lettered", "settled", "committed", "revoked",
+		}, told.all())
+	})
+}
