@@ -36,7 +36,7 @@ func deliveryOf(b *adapter.Batch) delivered {
 func withBatch(t *testing.T, n int, change func(*adapter.BatchSubscription), handle adapter.BatchHandlerFunc, after func(t *testing.T, h *harness.Harness, c *adapter.Consumer, recs []harness.Record)) {
 	t.Helper()
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
-		recs := h.PublishAll(numbered("t", n)...)
+		recs := h.PublishAll(numbered(n)...)
 		s := batches(handle)
 		if change != nil {
 			change(&s)
@@ -196,14 +196,14 @@ func TestBatch_aPanicOrAnExitIsARetry(t *testing.T) {
 
 func TestBatch_commitsNowWhenAsked(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
-		h.PublishAll(numbered("t", 3)...)
+		h.PublishAll(numbered(3)...)
 		h.SubscribeBatch(batches(func(ctx context.Context, b *adapter.Batch) error {
 			assert.Empty(t, b.UncommittedOffsets())
 			require.NoError(t, b.CommitOffsetsIfNecessary(ctx), "nothing to do")
 			b.ResolveOffset(1)
 			assert.Equal(t, map[string]map[int32]int64{"t": {0: 2}}, b.UncommittedOffsets())
 			require.NoError(t, b.CommitOffsetsIfNecessary(ctx))
-			assert.EqualValues(t, 2, committed(h, "g", "t", 0))
+			assert.EqualValues(t, 2, committed(h, 0))
 			assert.Empty(t, b.UncommittedOffsets())
 			return nil
 		}))
@@ -222,9 +222,9 @@ func TestBatch_controlsAreInertAfterTheCall(t *testing.T) {
 			}
 			return nil
 		}))
-		h.PublishAll(numbered("t", 3)...)
+		h.PublishAll(numbered(3)...)
 		h.Settle()
-		require.NoError(t, h.Adapter().Publish(t.Context(), numbered("t", 3)...))
+		require.NoError(t, h.Adapter().Publish(t.Context(), numbered(3)...))
 		until(t, "the second runs", func() bool { return kept.len() == 2 })
 		old := kept.all()[0]
 		old.ResolveOffset(2)
@@ -302,7 +302,7 @@ func TestBatch_isNotRunningWhileClosing(t *testing.T) {
 		h.AllowPending()
 		until(t, "it runs", func() bool { return len(c.Status().Partitions) == 1 && c.Status().Partitions[0].InFlight == 3 })
 		require.NoError(t, c.Close(t.Context()))
-		assert.EqualValues(t, 1, committed(h, "g", "t", 0), "it was told to stop, so the rest is not settled")
+		assert.EqualValues(t, 1, committed(h, 0), "it was told to stop, so the rest is not settled")
 	})
 }
 

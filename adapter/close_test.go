@@ -59,7 +59,7 @@ func TestClose_pastItsDeadlineCutsOffWhatRuns(t *testing.T) {
 		assert.Equal(t, err, c.Close(t.Context()), "again")
 		r.release <- adapter.Commit()
 		assert.ErrorIs(t, <-r.ended, context.Canceled)
-		assert.EqualValues(t, -1, committed(h, "g", "t", 0))
+		assert.EqualValues(t, -1, committed(h, 0))
 		var again list[string]
 		h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
 			again.add(m.ID())

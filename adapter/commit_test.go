@@ -25,11 +25,11 @@ func TestCommit_onlyTheSettledPrefix(t *testing.T) {
 		}))
 		refuse := h.Broker().Refuse(kerr.TopicAuthorizationFailed, produceTo("t.g.dlt"))
 		h.CreateTopics()
-		require.NoError(t, h.Adapter().Publish(t.Context(), numbered("t", 3)...))
+		require.NoError(t, h.Adapter().Publish(t.Context(), numbered(3)...))
 		time.Sleep(time.Minute)
-		assert.EqualValues(t, 1, committed(h, "g", "t", 0), "what comes after the blocked record is settled, and not committed")
+		assert.EqualValues(t, 1, committed(h, 0), "what comes after the blocked record is settled, and not committed")
 		refuse.Clear()
-		until(t, "committed", func() bool { return committed(h, "g", "t", 0) == 3 })
+		until(t, "committed", func() bool { return committed(h, 0) == 3 })
 	})
 }
 
@@ -67,7 +67,7 @@ func TestCommit_isPacedAndNeverTwice(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			return adapter.Commit()
 		}))
-		h.PublishAll(numbered("t", 1000)...)
+		h.PublishAll(numbered(1000)...)
 		h.Settle()
 		got := commits.all()
 		assert.Less(t, len(got), 20, "a second's work, and a commit at most every tenth of it")
@@ -94,7 +94,7 @@ func TestCommit_aKillBeforeItDeliversAgainWithTheSameID(t *testing.T) {
 		require.NoError(t, h.NewAdapter().Publish(t.Context(), event{"t", "", "one"}))
 		until(t, "handled", func() bool { return ids.len() == 1 })
 		kill(h, "p1", first)
-		assert.EqualValues(t, -1, committed(h, "g", "t", 0))
+		assert.EqualValues(t, -1, committed(h, 0))
 		lost.Clear()
 		subscribe(t, h.NewAdapter(), subscription(handle))
 		h.Settle()
@@ -135,7 +135,7 @@ func TestCommit_nothingAfterTheSessionHasExpired(t *testing.T) {
 			return len(handled.all()) > 1 && first.Consumers()[0].Status().Fenced == 0
 		})
 		time.Sleep(5 * time.Second)
-		assert.EqualValues(t, -1, committed(h, "g", "t", 0), "the first's result does not count")
+		assert.EqualValues(t, -1, committed(h, 0), "the first's result does not count")
 		assert.NotEmpty(t, second.Status().Partitions)
 		h.Settle() // dead-lettered by the second, or whoever has it now
 	})

@@ -41,10 +41,11 @@ func at(partition int32, value string) placed {
 	return placed{event: event{topic: "t", key: "k", data: value}, partition: partition}
 }
 
-func numbered(topic string, n int) []adapter.Event {
+// numbered are events for topic t, each with a key of its own.
+func numbered(n int) []adapter.Event {
 	var es []adapter.Event
 	for i := range n {
-		es = append(es, event{topic, fmt.Sprint("k", i), fmt.Sprint(i)})
+		es = append(es, event{"t", fmt.Sprint("k", i), fmt.Sprint(i)})
 	}
 	return es
 }
@@ -119,11 +120,11 @@ func until(t *testing.T, what string, cond func() bool) {
 	t.Fatalf("never happened: %s", what)
 }
 
-// committed is the offset that a group has committed, -1 for none.
-func committed(h *harness.Harness, group, topic string, partition int32) int64 {
-	g, _ := h.Broker().Group(group)
+// committed is the offset that group g has committed in topic t, -1 for none.
+func committed(h *harness.Harness, partition int32) int64 {
+	g, _ := h.Broker().Group("g")
 	for _, o := range g.Offsets {
-		if o.Topic == topic && o.Partition == partition {
+		if o.Topic == "t" && o.Partition == partition {
 			return o.Committed
 		}
 	}

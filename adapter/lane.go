@@ -372,12 +372,13 @@ func (l *lane) isFenced() bool {
 	return l.fenceUp
 }
 
-// uncommitted is the position that the next commit should commit.
+// uncommitted is the position that the next commit should commit. fenceCommit
+// has the last word on it.
 func (l *lane) uncommitted() (position, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.ledger.prefix
-	return p, !l.fenceUp && p.offset >= 0 && p.offset != l.committed
+	return p, p.offset >= 0 && p.offset != l.committed
 }
 
 func (l *lane) committedTo(offset int64) {

@@ -350,7 +350,7 @@ func TestRebalance_pollingDoesNotHoldItUp(t *testing.T) {
 		h.CreateTopics("t:2")
 		subscribe(t, h.NewAdapter(), subscription(commits))
 		h.Settle()
-		h.PublishAll(numbered("t", 10)...)
+		h.PublishAll(numbered(10)...)
 		h.Settle()
 		start := time.Now()
 		two := subscribe(t, h.NewAdapter(), subscription(commits))
@@ -373,5 +373,60 @@ func TestRebalance_dueToALeaveIsQuick(t *testing.T) {
 		require.NoError(t, other.Close(t.Context()))
 		h.Settle()
 		assert.Less(t, time.Since(start), 10*time.Second)
+	})
+}
+
+// outlast has a member's handlers outlast the grace: a second member joins, and
+// the partition that moves is fenced.
+func outlast(t *testing.T, h *harness.Harness, first *adapter.Consumer) {
+	t.Helper()
+	publisher := h.NewAdapter()
+	for p := range int32(2) {
+		require.NoError(t, publisher.Publish(t.Context(), at(p, "")))
+	}
+	subscribe(t, h.NewAdapter(), subscription(commits))
+	until(t, "a handler is fenced", func() bool { return first.Status().Fenced == 1 })
+}
+
+func TestFenced_aRejectDoesNotReachOnReject(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t:2")
+		first := newRunning()
+		s := subscription(first.handle)
+		var taken list[string]
+		s.OnReject = func(_ context.Context, m *adapter.Message, _ error) error {
+			taken.add(m.ID())
+			return nil
+		}
+		c := subscribe(t, h.NewAdapter(), s)
+		h.Settle()
+		outlast(t, h, c)
+		first.release <- adapter.Reject(errors.New("bad"))
+		first.release <- adapter.Reject(errors.New("bad"))
+		h.Settle()
+		assert.Len(t, taken.all(), 1, "that of the partition that stayed")
+	})
+}
+
+func TestFenced_whatABatchResolvesIsNotSettled(t *testing.T) {
+	var settled list[string]
+	cfg := harness.Config{Adapter: func(c *adapter.Config) {
+		c.Trace = &adapter.Trace{Settled: func(m *adapter.Message) { settled.add(m.ID()) }}
+	}}
+	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t:2")
+		release := make(chan struct{})
+		c, err := h.NewAdapter().SubscribeBatch(t.Context(), batches(func(_ context.Context, b *adapter.Batch) error {
+			<-release
+			b.ResolveOffset(b.LastOffset())
+			return nil
+		}))
+		require.NoError(t, err)
+		h.Settle()
+		outlast(t, h, c)
+		until(t, "the second member has it", func() bool { return settled.len() == 1 })
+		close(release)
+		h.Settle()
+		assert.Len(t, settled.all(), 2, "one by each")
 	})
 }

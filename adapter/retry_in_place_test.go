@@ -103,7 +103,7 @@ func TestRetry_holdsUpItsOwnPartitionOnly(t *testing.T) {
 			return adapter.Commit()
 		}))
 		h.PublishAll(at(0, "bad"), at(0, "behind"), at(1, "beside"), at(1, "beside"))
-		until(t, "the other partition is done", func() bool { return committed(h, "g", "t", 1) == 2 })
+		until(t, "the other partition is done", func() bool { return committed(h, 1) == 2 })
 		assert.Equal(t, []string{"beside", "beside"}, handled.all())
 		p := c.Status().Partitions[0]
 		assert.Equal(t, 1, p.Held)
@@ -121,7 +121,7 @@ func TestRetry_aHandlerThatPanicsOrExitsIsTriedAgain(t *testing.T) {
 		want error
 	}{
 		"panic":     {func() { panic("oh no") }, adapter.ErrHandlerPanicked},
-		"panic nil": {func() { panic(nil) }, adapter.ErrHandlerPanicked}, //nolint:govet // a test
+		"panic nil": {func() { panic(nil) }, adapter.ErrHandlerPanicked},
 		"exit":      {runtime.Goexit, adapter.ErrHandlerExited},
 	} {
 		t.Run(name, func(t *testing.T) {

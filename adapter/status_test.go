@@ -15,7 +15,7 @@ import (
 
 func TestStatus_tellsWhereItIs(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
-		h.PublishAll(numbered("t", 100)...)
+		h.PublishAll(numbered(100)...)
 		first := h.Subscribe(subscription(commits))
 		h.Settle()
 		s := first.Status()
@@ -27,7 +27,7 @@ func TestStatus_tellsWhereItIs(t *testing.T) {
 		assert.Zero(t, p.Lag())
 		require.NoError(t, first.Close(t.Context()))
 
-		require.NoError(t, h.Adapter().Publish(t.Context(), numbered("t", 10)...))
+		require.NoError(t, h.Adapter().Publish(t.Context(), numbered(10)...))
 		r := newRunning()
 		second := h.Subscribe(subscription(r.handle))
 		<-r.entered
@@ -67,7 +67,7 @@ func TestPause_stopsFetchingUntilResume(t *testing.T) {
 
 func TestPause_countsForPartitionsThatComeLater(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
-		h.PublishAll(numbered("t", 3)...)
+		h.PublishAll(numbered(3)...)
 		var got list[string]
 		c := h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
 			got.add(string(m.Value))
@@ -87,7 +87,7 @@ func TestBackpressure_memoryIsBoundedAndEverythingIsHandled(t *testing.T) {
 		const n = 30_000
 		h.CreateTopics("t")
 		for range n / 1000 {
-			require.NoError(t, h.Adapter().Publish(t.Context(), numbered("t", 1000)...))
+			require.NoError(t, h.Adapter().Publish(t.Context(), numbered(1000)...))
 		}
 		most, handled, paused := 0, 0, false
 		var c *adapter.Consumer
