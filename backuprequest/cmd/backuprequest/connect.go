@@ -23,7 +23,7 @@ import (
 
 // clusterFlags say how to reach a cluster.
 type clusterFlags struct {
-	Brokers        []string      `placeholder:"HOST:PORT" env:"KAFKA_BROKERS" help:"Brokers to start from, separated by commas."`
+	Brokers        *string       `placeholder:"HOST:PORT,..." help:"Brokers to start from, separated by commas. Without it, those in KAFKA_BROKERS."`
 	ConnectTimeout time.Duration `default:"10s" help:"How long to wait for a broker to answer."`
 
 	TLS                   bool   `name:"tls" help:"Use TLS. So does each of the flags below."`
@@ -37,6 +37,10 @@ type clusterFlags struct {
 	SASLPasswordFile string `name:"sasl-password-file" placeholder:"FILE" help:"Read the password from a file instead."`
 }
 
+// brokersVariable names the brokers where --brokers does not. Empty is as good
+// as absent.
+const brokersVariable = "KAFKA_BROKERS"
+
 // passwordVariable holds the password: an argument would be on the list of
 // processes for all to see.
 const passwordVariable = "KAFKA_SASL_PASSWORD"
@@ -47,16 +51,10 @@ func (f clusterFlags) config(logger *slog.Logger) (adapter.Config, error) {
 	if f.ConnectTimeout <= 0 {
 		return config, usagef("--connect-timeout is %v: give a time above zero, such as 10s", f.ConnectTimeout)
 	}
-	for _, address := range f.Brokers {
-		if address = strings.TrimSpace(address); address == "" {
-			continue
-		}
-		if err := checkAddress(address); err != nil {
-			return config, err
-		}
-		config.Brokers = append(config.Brokers, address)
-	}
 	var err error
+	if config.Brokers, err = f.addresses(); err != nil {
+		return config, err
+	}
 	if config.TLS, err = f.tls(); err != nil {
 		return config, err
 	}
@@ -71,6 +69,31 @@ func (f clusterFlags) required(logger *slog.Logger) (adapter.Config, error) {
 		err = usagef("no brokers: name them with --brokers HOST:PORT, or in KAFKA_BROKERS")
 	}
 	return config, err
+}
+
+// addresses are the brokers'. There are none when none are named; naming
+// nothing, as an unset variable of a script does, is a mistake.
+func (f clusterFlags) addresses() ([]string, error) {
+	list := os.Getenv(brokersVariable)
+	if f.Brokers != nil {
+		list = *f.Brokers
+	} else if list == "" {
+		return nil, nil
+	}
+	var addresses []string
+	for _, address := range strings.Split(list, ",") {
+		if address = strings.TrimSpace(address); address == "" {
+			continue
+		}
+		if err := checkAddress(address); err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, address)
+	}
+	if len(addresses) == 0 {
+		return nil, usagef("--brokers names no broker: give HOST:PORT, such as localhost:9092, or leave it out")
+	}
+	return addresses, nil
 }
 
 func checkAddress(address string) error {
@@ -196,9 +219,10 @@ func connect(ctx context.Context, c adapter.Config) (*adapter.Adapter, error) {
 	if err := a.Ready(limited); err != nil {
 		var unreachable *adapter.NotConnectedError
 		if errors.As(err, &unreachable) && ctx.Err() == nil {
-			err = fmt.Errorf("%w: check the addresses, and that --tls and --sasl-mechanism are what the brokers want", err)
+			err = fmt.Errorf("%w: check the addresses, and that --tls and the credentials are what the brokers want", err)
 		}
-		return nil, errors.Join(err, a.Close(ctx))
+		_ = a.Close(context.WithoutCancel(ctx)) // there is nothing in it
+		return nil, err
 	}
 	return a, nil
 }

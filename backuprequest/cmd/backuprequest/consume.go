@@ -56,7 +56,7 @@ func (c *consumeCommand) Run(s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.Close(ctx); err != nil {
+	if err := a.Close(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
 	if err := mustExist(ctx, settings, c.Topic); err != nil {

@@ -19,6 +19,11 @@ const (
 	// (group.min.session.timeout.ms): the next run waits for it.
 	sessionTimeout    = 6 * time.Second
 	heartbeatInterval = 2 * time.Second
+	// fetchMaxWait is how long a broker holds a fetch that brings nothing. The
+	// client has one fetch at a time for a broker, so that a partition whose
+	// offset is known later than another's waits for that long, too. It is
+	// Apache Kafka's default; the client's is ten times that.
+	fetchMaxWait = 500 * time.Millisecond
 	// closeTimeout is how long a handler may take to end at the end.
 	closeTimeout = 15 * time.Second
 )
@@ -47,7 +52,8 @@ func startPipeline(ctx context.Context, c *runCommand, settings adapter.Config, 
 		settings.ClientOptions = p.broker.ClientOptions()
 	}
 	plain := clientOptions(settings)
-	settings.ClientOptions = append(settings.ClientOptions, kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeatInterval))
+	settings.ClientOptions = append(settings.ClientOptions,
+		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeatInterval), kgo.FetchMaxWait(fetchMaxWait))
 	settings.Trace = r.trace()
 	if p.adapter, err = connect(ctx, settings); err != nil {
 		return p, err

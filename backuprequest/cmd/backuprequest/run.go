@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"example.com/kafkatest/adapter"
 )
 
 // runCommand takes requests through the whole flow.
@@ -28,9 +31,7 @@ type runCommand struct {
 }
 
 func (c *runCommand) check() error {
-	switch flag := c.Cluster.needsBrokers(); {
-	case flag != "" && len(c.Cluster.Brokers) == 0:
-		return usagef("%s is for a cluster: name its brokers with --brokers HOST:PORT", flag)
+	switch {
 	case c.Partitions < 1:
 		return usagef("--partitions is %d: give 1 or more", c.Partitions)
 	case c.Attempts < 1:
@@ -61,9 +62,14 @@ func (c *runCommand) Run(s streams) (err error) {
 	}
 	// The first signal ends the reading; the next ones do to this program what
 	// they do to any other.
-	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(interrupted, stop)
+	interrupted, interrupt := context.WithCancel(context.Background())
+	defer interrupt()
+	defer context.AfterFunc(signaled, func() {
+		stop() // first, so that whoever is told can send the next one
+		interrupt()
+	})()
 
 	// What the time limit, or a failure that makes going on useless, puts an
 	// end to. The cause tells which.
@@ -74,6 +80,11 @@ func (c *runCommand) Run(s streams) (err error) {
 		defer limit.Stop()
 	}
 
+	r := newReporter(s, c.JSON)
+	settings, err := c.settings(r.console)
+	if err != nil {
+		return err
+	}
 	input, err := openInput(c.File, s.in)
 	if err != nil {
 		return err
@@ -85,16 +96,6 @@ func (c *runCommand) Run(s streams) (err error) {
 	}
 	defer func() { err = either(err, repository.Close()) }()
 
-	r := newReporter(s, c.JSON)
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return usageError{err}
-	}
-	logger := slog.New(slog.NewTextHandler(r.console, &slog.HandlerOptions{Level: level}))
-	settings, err := c.Cluster.config(logger)
-	if err != nil {
-		return err
-	}
 	starting, cancel := context.WithCancel(working)
 	defer cancel()
 	defer context.AfterFunc(interrupted, cancel)()
@@ -111,6 +112,20 @@ func (c *runCommand) Run(s streams) (err error) {
 	f := flow{pipeline: p, reporter: r, drain: c.DrainTimeout, fail: fail}
 	failure := f.run(working, interrupted, input)
 	return r.finish(errors.Join(failure, p.close()))
+}
+
+// settings are the adapter's. Without brokers, the embedded one is meant.
+func (c *runCommand) settings(logs io.Writer) (adapter.Config, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return adapter.Config{}, usageError{err}
+	}
+	logger := slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: level}))
+	settings, err := c.Cluster.config(logger)
+	if flag := c.Cluster.needsBrokers(); err == nil && flag != "" && len(settings.Brokers) == 0 {
+		err = usagef("%s is for a cluster: name its brokers with --brokers HOST:PORT", flag)
+	}
+	return settings, err
 }
 
 // either is the first of two errors: that of closing something matters when

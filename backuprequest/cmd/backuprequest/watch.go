@@ -45,6 +45,7 @@ func newWatcher(ctx context.Context, options []kgo.Opt, topics ...string) (*watc
 func readerOptions(from map[string]map[int32]kgo.Offset) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ConsumePartitions(from),
+		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.KeepControlRecords(), // so that positions reach the end behind a transaction
 	}
