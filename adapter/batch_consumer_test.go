@@ -211,6 +211,28 @@ func TestBatch_commitsNowWhenAsked(t *testing.T) {
 	})
 }
 
+func TestBatch_aCommitBehindASlowOneEndsWithItsContext(t *testing.T) {
+	needsTag(t)
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.PublishAll(numbered(3)...)
+		late := h.Broker().Delay(20*time.Second, commitsOf("g"))
+		h.SubscribeBatch(batches(func(ctx context.Context, b *adapter.Batch) error {
+			b.ResolveOffset(0)
+			time.Sleep(time.Second)
+			assert.Equal(t, 1, late.Hits(), "a commit is under way")
+			b.ResolveOffset(1)
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			start := time.Now()
+			require.ErrorIs(t, b.CommitOffsetsIfNecessary(ctx), context.DeadlineExceeded)
+			late.Clear()
+			assert.Equal(t, time.Second, time.Since(start))
+			return nil
+		}))
+		h.Settle()
+	})
+}
+
 func TestBatch_controlsAreInertAfterTheCall(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		var kept list[*adapter.Batch]
@@ -245,6 +267,7 @@ func TestBatch_controlsAreInertAfterTheCall(t *testing.T) {
 }
 
 func TestBatch_aRebalanceMakesItStale(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")
 		var stale, first, second list[int64]

@@ -139,6 +139,7 @@ func TestClose_whileJoiningEndsInTime(t *testing.T) {
 }
 
 func TestClose_cutsShortARebalanceThatWaitsForAHandler(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.AllowPending()
 		h.CreateTopics("t:2")

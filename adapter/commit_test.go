@@ -103,6 +103,7 @@ func TestCommit_aKillBeforeItDeliversAgainWithTheSameID(t *testing.T) {
 }
 
 func TestCommit_nothingAfterTheSessionHasExpired(t *testing.T) {
+	needsTag(t)
 	processes().Run(t, func(t *testing.T, h *harness.Harness) {
 		var handled list[string]
 		inFirst, release := make(chan struct{}), make(chan struct{})

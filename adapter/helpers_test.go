@@ -51,7 +51,8 @@ func numbered(n int) []adapter.Event {
 }
 
 // needsTag skips a test whose bubble would freeze: one that makes a client wait
-// in virtual time while it holds a mutex.
+// in virtual time while it holds a mutex. A rebalance does, too, when there is
+// something to commit while a member waits for the others to join.
 func needsTag(t *testing.T) {
 	t.Helper()
 	if !synctests {

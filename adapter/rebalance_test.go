@@ -17,6 +17,7 @@ import (
 )
 
 func TestGroup_membersShareAndNothingIsLost(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:6")
 		var mu sync.Mutex
@@ -83,6 +84,7 @@ func (r *running) handle(ctx context.Context, m *adapter.Message) adapter.Result
 }
 
 func TestRebalance_aRunningHandlerDrainsAndItsResultCounts(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")
 		first := newRunning()
@@ -116,6 +118,7 @@ func TestRebalance_aRunningHandlerDrainsAndItsResultCounts(t *testing.T) {
 }
 
 func TestRebalance_pastTheGraceTheHandlerIsFenced(t *testing.T) {
+	needsTag(t)
 	var fenced list[string]
 	cfg := harness.Config{Adapter: func(c *adapter.Config) {
 		c.Trace = &adapter.Trace{Fenced: func(m *adapter.Message) { fenced.add(m.ID()) }}
@@ -154,6 +157,7 @@ func TestRebalance_pastTheGraceTheHandlerIsFenced(t *testing.T) {
 }
 
 func TestRebalance_aLaneThatUsesUpTheGraceDoesNotCostTheOthersTheirCommit(t *testing.T) {
+	needsTag(t)
 	// Commits are refused until the rebalance, so that it has one to make.
 	processes().Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:4")
@@ -189,6 +193,7 @@ func TestRebalance_aLaneThatUsesUpTheGraceDoesNotCostTheOthersTheirCommit(t *tes
 }
 
 func TestRebalance_aWaitForTheNextAttemptDoesNotDelayIt(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")
 		start := time.Now()
@@ -219,6 +224,7 @@ func TestRebalance_aWaitForTheNextAttemptDoesNotDelayIt(t *testing.T) {
 // The member that is fenced while its handler runs gets the partition back, and
 // waits for the handler: there are never two for a partition in a process.
 func TestRebalance_aPartitionThatComesBackWaitsForItsFencedHandler(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")
 		var mu sync.Mutex
@@ -273,6 +279,7 @@ func TestRebalance_aPartitionThatComesBackWaitsForItsFencedHandler(t *testing.T)
 }
 
 func TestRebalance_theSameHoldsForTwoConsumersOfOneAdapter(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t")
 		first := newRunning()
@@ -301,6 +308,7 @@ func TestRebalance_theSameHoldsForTwoConsumersOfOneAdapter(t *testing.T) {
 // Losing the session, and not a rebalance, takes the partition away: even a lane
 // that only waits for its turn must not let the next one in.
 func TestRebalance_lossesInARowNeverRunTwo(t *testing.T) {
+	needsTag(t)
 	cfg := processes()
 	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t")
@@ -346,6 +354,7 @@ func TestRebalance_lossesInARowNeverRunTwo(t *testing.T) {
 // A member joins while the other one polls: the poll must not hold the
 // rebalance up, not even one that brought nothing.
 func TestRebalance_pollingDoesNotHoldItUp(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")
 		subscribe(t, h.NewAdapter(), subscription(commits))
@@ -360,6 +369,7 @@ func TestRebalance_pollingDoesNotHoldItUp(t *testing.T) {
 }
 
 func TestRebalance_dueToALeaveIsQuick(t *testing.T) {
+	needsTag(t)
 	cfg := harness.Config{Adapter: func(c *adapter.Config) {
 		c.ClientOptions = []kgo.Opt{kgo.HeartbeatInterval(time.Second)}
 	}}
@@ -389,6 +399,7 @@ func outlast(t *testing.T, h *harness.Harness, first *adapter.Consumer) {
 }
 
 func TestFenced_aRejectDoesNotReachOnReject(t *testing.T) {
+	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")
 		first := newRunning()
@@ -409,6 +420,7 @@ func TestFenced_aRejectDoesNotReachOnReject(t *testing.T) {
 }
 
 func TestFenced_whatABatchResolvesIsNotSettled(t *testing.T) {
+	needsTag(t)
 	var settled list[string]
 	cfg := harness.Config{Adapter: func(c *adapter.Config) {
 		c.Trace = &adapter.Trace{Settled: func(m *adapter.Message) { settled.add(m.ID()) }}

@@ -183,7 +183,7 @@ func TestRun_leavesOneGroupBehind(t *testing.T) {
 
 func TestRun_survivesABrokerThatGoesAwayAndComesBack(t *testing.T) {
 	b := fakebroker.Run(t)
-	s := begin(t, "run", "--json", "--db", filepath.Join(t.TempDir(), "requests.db"), "--brokers", b.Addrs()[0], "--connect-timeout", "200ms", "--log-level", "warn", "-")
+	s := begin(t, "run", "--json", "--db", filepath.Join(t.TempDir(), "requests.db"), "--brokers", b.Addrs()[0], "--connect-timeout", "2s", "--log-level", "warn", "-")
 	s.write(requestLine("a"))
 	s.stdout.await(t, "received a ")
 	down := b.TakeDown(0)
