@@ -21,6 +21,9 @@ func openDatabase(ctx context.Context, path string, busy time.Duration) (*sqlite
 		return repository, nil
 	}
 	err = fmt.Errorf("--db: %w", err)
+	if ctx.Err() != nil {
+		return nil, err
+	}
 	if !errors.Is(err, backuprequest.ErrUnavailable) {
 		return nil, usageError{err} // a database of something else, say
 	}

@@ -92,7 +92,7 @@ func (c *runCommand) Run(s streams) (err error) {
 	defer func() { err = either(err, input.Close()) }()
 	repository, err := openDatabase(working, c.DB, c.DBTimeout)
 	if err != nil {
-		return err
+		return because(working, err)
 	}
 	defer func() { err = either(err, repository.Close()) }()
 
@@ -104,10 +104,8 @@ func (c *runCommand) Run(s streams) (err error) {
 	case err != nil && interrupted.Err() != nil:
 		r.console.notef("interrupted before the first line was read")
 		return r.finish(nil)
-	case err != nil && working.Err() != nil:
-		return errors.Join(context.Cause(working), err)
 	case err != nil:
-		return err
+		return because(working, err)
 	}
 	f := flow{pipeline: p, reporter: r, drain: c.DrainTimeout, fail: fail}
 	failure := f.run(working, interrupted, input)
@@ -126,6 +124,14 @@ func (c *runCommand) settings(logs io.Writer) (adapter.Config, error) {
 		err = usagef("%s is for a cluster: name its brokers with --brokers HOST:PORT", flag)
 	}
 	return settings, err
+}
+
+// because is err, with the reason why ctx ended in front of it, if it did.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return errors.Join(cause, err)
+	}
+	return err
 }
 
 // either is the first of two errors: that of closing something matters when

@@ -131,7 +131,7 @@ func TestRun_retriesWhileTheDatabaseIsLocked(t *testing.T) {
 	database := filepath.Join(t.TempDir(), "requests.db")
 	unlock, err := lock(database)
 	require.NoError(t, err)
-	s := begin(t, "run", "--json", "--db", database, "--db-timeout", "20ms", "--attempts", "1000", "--partitions", "1", "-")
+	s := begin(t, "run", "--json", "--db", database, "--db-timeout", "500ms", "--attempts", "1000", "--partitions", "1", "-")
 	s.write(requestLine("a"), requestLine("b"))
 	s.stderr.await(t, "trying again: repository: cannot save")
 	require.NoError(t, unlock())
