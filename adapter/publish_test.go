@@ -116,6 +116,7 @@ func TestPublish_errors(t *testing.T) {
 				assert.Equal(t, 0, which.Index)
 				assert.Equal(t, c.event, which.Event)
 				assert.Empty(t, h.Topic("t").Records())
+				synctest.Wait() // the client tells first, and counts then
 				assert.Zero(t, h.Adapter().Buffered())
 			})
 		})
