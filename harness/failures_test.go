@@ -48,7 +48,17 @@ var failures = []struct {
 			h.Publish(text{topic: "t"})
 			h.Settle()
 		}),
-		[]string{"not settled after 1h0m0s: handlers run for 1 record: t[0]@0 in g", "t/0/0 published"},
+		[]string{"not settled after 1h0m0s (", "of real time): handlers run for 1 record: t[0]@0 in g", "t/0/0 published"},
+	},
+	{
+		"settle with a broker that never comes back",
+		inBubble(harness.Config{Limit: 2 * time.Hour}, func(_ *testing.T, h *harness.Harness) {
+			subscribe(h, "g", "t", commit)
+			h.Publish(text{topic: "t"})
+			h.Broker().TakeDown(0)
+			h.Settle()
+		}),
+		[]string{"not settled after 2h0m0s", "a consumer of group g has not joined it yet; adapter 1 is disconnected", "further lines are dropped"},
 	},
 	{
 		"end with a pending record",

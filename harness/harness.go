@@ -56,7 +56,8 @@ type Config struct {
 	// makes. Trace, Brokers and the dialer are the harness's own.
 	Adapter func(*adapter.Config)
 	// Limit is how long Settle waits at most, by the test's clock. Zero means
-	// 24 hours of virtual time, and 30 seconds of real time.
+	// 24 hours of virtual time, and 30 seconds of real time. Where virtual
+	// time runs away, Settle gives up after 30 seconds of real time.
 	Limit time.Duration
 }
 
@@ -88,9 +89,11 @@ func (c Config) Run(t *testing.T, fn func(t *testing.T, h *Harness)) {
 	}
 	c.Broker.Network = fakebroker.InMemory
 	c.Broker.MaxSessionTimeout = max(c.Broker.MaxSessionTimeout, virtualSession)
+	wall := startWallClock()
+	defer wall.stop()
 	defer explainLeaks(t)
 	synctest.Test(t, func(t *testing.T) {
-		c.run(t, clock{idle: synctest.Wait, options: virtualOptions(), patience: 24 * time.Hour}, fn)
+		c.run(t, clock{virtual: true, idle: synctest.Wait, wall: wall.elapsed, options: virtualOptions(), patience: 24 * time.Hour}, fn)
 	})
 }
 
@@ -101,14 +104,18 @@ func (c Config) RunRealTime(t *testing.T, fn func(t *testing.T, h *Harness)) {
 		c.Limit = 30 * time.Second
 	}
 	c.Broker.Network = fakebroker.TCP
-	c.run(t, clock{idle: func() {}, options: realOptions(), patience: 10 * time.Second}, fn)
+	start := time.Now()
+	wall := func() time.Duration { return time.Since(start) }
+	c.run(t, clock{idle: func() {}, wall: wall, options: realOptions(), patience: 10 * time.Second}, fn)
 }
 
 // clock is what differs between virtual and real time.
 type clock struct {
-	idle     func()        // waits until nothing runs that could; in real time it does not wait
-	options  []kgo.Opt     // of every client
-	patience time.Duration // how long handlers have to end when the test has
+	virtual  bool
+	idle     func()               // waits until nothing runs that could; in real time it does not wait
+	wall     func() time.Duration // of real time, since the start
+	options  []kgo.Opt            // of every client
+	patience time.Duration        // how long handlers have to end when the test has
 }
 
 // Every request costs time, and in virtual time hours pass between two
@@ -163,7 +170,7 @@ func (c Config) run(t *testing.T, clock clock, fn func(t *testing.T, h *Harness)
 	if err != nil {
 		t.Fatalf("harness: start the broker: %v", err)
 	}
-	h := &Harness{t: t, cfg: c, clock: clock, broker: b, watch: newWatch(time.Now()), log: &testLog{t: t}}
+	h := &Harness{t: t, cfg: c, clock: clock, broker: b, watch: newWatch(time.Now()), log: newTestLog(t)}
 	defer h.finish()
 	fn(t, h)
 }
@@ -383,19 +390,32 @@ func (r Record) Header(key string) string {
 // String is where the record is.
 func (r Record) String() string { return fmt.Sprintf("%s[%d]@%d", r.Topic, r.Partition, r.Offset) }
 
+// maxLog is how much a test logs. A client that cannot reach its broker for
+// days of virtual time has a lot to say.
+const maxLog = 32 << 10
+
 // testLog passes log lines on to the test, while it runs.
 type testLog struct {
 	mu     sync.Mutex
 	t      *testing.T
+	left   int
 	closed bool
 }
+
+func newTestLog(t *testing.T) *testLog { return &testLog{t: t, left: maxLog} }
 
 func (l *testLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	switch {
+	case l.closed || l.left <= 0:
+		return len(p), nil
+	case l.left <= len(p):
+		l.left = 0
+		l.t.Logf("harness: the log is longer than %d KiB: further lines are dropped", maxLog>>10)
 		return len(p), nil
 	}
+	l.left -= len(p)
 	return l.t.Output().Write(p)
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/kafkatest/adapter"
 	"example.com/kafkatest/fakebroker"
 )
 
@@ -38,7 +39,7 @@ func (h *Harness) SettleWithin(limit time.Duration) {
 
 func (h *Harness) settleWithin(limit time.Duration) {
 	h.t.Helper()
-	start := time.Now()
+	start, wall := time.Now(), h.clock.wall()
 	step := firstStep
 	for {
 		h.clock.idle()
@@ -54,12 +55,10 @@ func (h *Harness) settleWithin(limit time.Duration) {
 			continue
 		}
 		left := limit - time.Since(start)
-		if left <= 0 {
-			concerned := ""
-			if v.concerns != nil {
-				concerned = ": " + h.watch.which(v.concerns)
-			}
-			h.t.Fatalf("harness: not settled after %v: %s%s", limit, v.clause, concerned)
+		spent := h.clock.wall() - wall
+		if left <= 0 || h.clock.virtual && spent > runaway {
+			h.t.Fatalf("harness: not settled after %v (%v of real time): %s%s", time.Since(start).Round(time.Millisecond),
+				spent.Round(time.Millisecond), v.clause, h.background(v))
 		}
 		// What changes a clause mostly wakes us. The rest, such as a
 		// rebalance seen from the broker, is looked for, more and more
@@ -78,6 +77,26 @@ func (h *Harness) settleWithin(limit time.Duration) {
 		timer.Stop()
 	}
 }
+
+// background is what else there is to say of a clause that does not hold.
+func (h *Harness) background(v view) string {
+	b := ""
+	if v.concerns != nil {
+		b = ": " + h.watch.which(v.concerns)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, a := range h.adapters {
+		if s := a.State(); s != adapter.Connected && s != adapter.Closed {
+			b += fmt.Sprintf("; adapter %d is %v", i+1, s)
+		}
+	}
+	return b
+}
+
+// runaway is how much real time Settle takes at most where time is virtual:
+// far more than anything that comes to an end.
+const runaway = 30 * time.Second
 
 const (
 	firstStep = time.Millisecond
