@@ -18,7 +18,7 @@ Examples:
 
 // Help is the part of run's help below its first line.
 func (*runCommand) Help() string {
-	return `A line of FILE is a JSON object with the fields backupJobId, dataDate (YYYY-MM-DD), preparedDataPathName and requesterId, and optionally backupRequestId, which is made when it is absent or null. All are strings; other fields are refused, because a misspelt backupRequestId would go unnoticed. Blank lines are skipped and not counted. A line that is not right is reported with its number and counted as rejected, and the rest goes on.
+	return `A line of FILE is a JSON object with the fields backupJobId, dataDate (YYYY-MM-DD), preparedDataPathName and requesterId, and optionally backupRequestId, which is made when it is absent or null. All are strings. Other fields are ignored, unless their name is one of these in another spelling. Blank lines are skipped and not counted. A line that is not right is reported with its number and counted as rejected, and the rest goes on.
 
 Each Received is a line on standard output, all else goes to standard error. The tally at the end:
 

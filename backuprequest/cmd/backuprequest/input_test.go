@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"example.com/kafkatest/backuprequest"
 )
 
 // read is what readEntries makes of an input.
@@ -101,12 +103,18 @@ func TestParseSubmission_refuses(t *testing.T) {
 		`12`:                          "is a number, want an object",
 		`true`:                        "is a boolean, want an object",
 		`{"dataDate":[1]}`:            "dataDate: is an array, want a string",
-		`{"a\u001b":1}`:               `unknown field "a\x1b"`,
+		`{"Backup_Request-ID":"x"}`:   `unknown field "Backup_Request-ID": is backupRequestId meant?`,
 		strings.Repeat("[", 20_000):   "not JSON: invalid character '[' exceeded max depth, at byte 10001",
 	} {
 		_, err := parseSubmission([]byte(text))
 		assert.EqualError(t, err, want, "%.40q", text)
 	}
+}
+
+func TestParseSubmission_ignoresFieldsThatAreSomebodyElses(t *testing.T) {
+	s, err := parseSubmission([]byte(`{"statusTypeCode":"Requested","tags":[{"a":1},{}],"backupJobId":"job","size":1e99,"requesterId":"me"}`))
+	require.NoError(t, err)
+	assert.Equal(t, backuprequest.Submission{BackupJobID: "job", RequesterID: "me"}, s)
 }
 
 func FuzzParseSubmission(f *testing.F) {

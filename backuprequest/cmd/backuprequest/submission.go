@@ -6,14 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"example.com/kafkatest/backuprequest"
 )
 
-// parseSubmission reads a line. It is stricter than json.Unmarshal, which takes
-// a name in any case, twice, or not at all, and invalid UTF-8: each would make
-// a request with an id other than the one that was meant.
+// parseSubmission reads a line. Fields that it does not know are somebody
+// else's, and ignored. It is stricter than json.Unmarshal, which takes a name in
+// any case, or twice, and invalid UTF-8: each would make a request with an id
+// other than the one that was meant.
 func parseSubmission(text []byte) (backuprequest.Submission, error) {
 	var s backuprequest.Submission
 	if !utf8.Valid(text) {
@@ -47,8 +49,13 @@ func parseSubmission(text []byte) (backuprequest.Submission, error) {
 		key, _ := name.(string)
 		field, known := fields[key]
 		switch {
-		case !known:
-			return s, fmt.Errorf("unknown field %.40q", key)
+		case !known && misspelt(key, fields) != "":
+			return s, fmt.Errorf("unknown field %.40q: is %s meant?", key, misspelt(key, fields))
+		case !known: // somebody else's
+			if err := tokens.Decode(new(json.RawMessage)); err != nil {
+				return s, notJSON(err)
+			}
+			continue
 		case seen[key]:
 			return s, fmt.Errorf("%s: is there twice", key)
 		}
@@ -69,6 +76,18 @@ func parseSubmission(text []byte) (backuprequest.Submission, error) {
 		}
 	}
 	return s, nil
+}
+
+// misspelt is the field that a name differs from by no more than case, '_' and
+// '-', or empty when there is none.
+func misspelt(name string, fields map[string]*string) string {
+	bare := strings.NewReplacer("_", "", "-", "").Replace(name)
+	for field := range fields {
+		if strings.EqualFold(bare, field) {
+			return field
+		}
+	}
+	return ""
 }
 
 // kind says what JSON calls a value.
