@@ -183,6 +183,9 @@ func (a *Adapter) start(c *Consumer) error {
 	}
 	a.made++
 	c.member = GroupMember{Group: c.sub.Group, Name: fmt.Sprintf("%s-%d", c.sub.Group, a.made)}
+	if f := a.cfg.Trace.Subscribed; f != nil {
+		f(c.member, c.sub.Topics)
+	}
 	if err := c.start(); err != nil {
 		return err
 	}

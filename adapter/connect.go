@@ -26,6 +26,8 @@ type connection struct {
 	state   *watchedState
 	trouble chan struct{} // a client could not connect, write or read
 	wanted  chan struct{} // somebody waits for the connection
+
+	answered int // the seed that answered last, counted from 1; keep's own
 }
 
 func newConnection(cfg Config) *connection {
@@ -67,6 +69,7 @@ func (c *connection) suspect(err error) {
 // keep runs until ctx ends.
 func (c *connection) keep(ctx context.Context) {
 	ever := false
+	calm := reconnectMin // before asking again when a client has trouble
 	for tries, backoff := 0, reconnectMin; ctx.Err() == nil; {
 		err := c.ping(ctx)
 		if ctx.Err() != nil {
@@ -78,10 +81,17 @@ func (c *connection) keep(ctx context.Context) {
 			}
 			ever, tries, backoff = true, 0, reconnectMin
 			c.state.set(Connected, nil, 0, false)
+			since := time.Now()
 			select {
 			case <-c.trouble:
 			case <-ctx.Done():
 			}
+			// One broker that is down among others keeps troubling clients.
+			if time.Since(since) > reconnectMax {
+				calm = reconnectMin
+			}
+			sleep(ctx, calm)
+			calm = min(2*calm, reconnectMax)
 			continue
 		}
 		tries++
@@ -118,38 +128,55 @@ func (c *connection) keep(ctx context.Context) {
 	}
 }
 
-// ping asks all brokers that the client starts from, at the same time, and is
-// content with one answer.
+// ping asks the brokers that the client starts from, and is content with one
+// answer. The one that answered last is asked first: asking the others would
+// find those that are down.
 func (c *connection) ping(ctx context.Context) error {
 	limit := min(c.cfg.ConnectTimeout/2, reconnectMax)
-	ctx, cancel := context.WithTimeout(ctx, limit)
 	seeds := c.cl.SeedBrokers()
-	errs := make(chan error, len(seeds))
-	var asking sync.WaitGroup
-	defer asking.Wait()
-	defer cancel()
-	for _, b := range seeds {
-		asking.Go(func() {
-			req := kmsg.NewPtrMetadataRequest()
-			req.Topics = []kmsg.MetadataRequestTopic{} // none, where nil means all
-			_, err := b.Request(ctx, req)
-			errs <- err
-		})
-	}
-	var last error
-	for range seeds {
-		err := <-errs
+	if c.answered > 0 {
+		first, cancel := context.WithTimeout(ctx, limit/2)
+		err := ask(first, seeds[c.answered-1])
+		cancel()
 		if err == nil {
 			return nil
 		}
-		if last == nil || !errors.Is(err, context.Canceled) {
-			last = err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	type answer struct {
+		seed int
+		err  error
+	}
+	answers := make(chan answer, len(seeds))
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	for i, b := range seeds {
+		asking.Go(func() { answers <- answer{i, ask(ctx, b)} })
+	}
+	var last error
+	for range seeds {
+		a := <-answers
+		if a.err == nil {
+			c.answered = a.seed + 1
+			return nil
+		}
+		if last == nil || !errors.Is(a.err, context.Canceled) {
+			last = a.err
 		}
 	}
 	if errors.Is(last, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %v: %w", limit, last)
 	}
 	return last
+}
+
+// ask asks a broker for something that every broker can answer, once.
+func ask(ctx context.Context, b *kgo.Broker) error {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{} // none, where nil means all
+	_, err := b.Request(ctx, req)
+	return err
 }
 
 // await returns nil when connected, and waits for it no longer than ctx and

@@ -87,8 +87,8 @@ func (c *Consumer) start() error {
 	}
 	c.grace = grace(c.cl)
 	close(c.ready)
-	c.tasks.Go(c.poll)
 	c.tasks.Go(c.keepCommitting)
+	c.tasks.Go(c.poll) // last: it may fail at once, and what stops the consumer waits for both
 	return nil
 }
 
@@ -448,6 +448,9 @@ func (c *Consumer) shutDown(fatal error) {
 	c.fatal = fatal
 	c.hurry(nil)
 	c.a.forget(c)
+	if f := c.a.cfg.Trace.Stopped; f != nil {
+		f(c.member, fatal)
+	}
 	close(c.done)
 }
 

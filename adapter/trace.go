@@ -14,6 +14,12 @@ type Trace struct {
 	// with ctx. The message is the record that it became.
 	Published func(ctx context.Context, e Event, m *Message)
 
+	// Subscribed: a consumer was made.
+	Subscribed func(g GroupMember, topics []string)
+	// Stopped: a consumer has ended; with an error, because the group or the
+	// broker refused it for good.
+	Stopped func(g GroupMember, err error)
+
 	// Assigned: the group gave this member partitions.
 	Assigned func(g GroupMember, partitions map[string][]int32)
 	// Started: this member starts to fetch a partition that it was assigned,
