@@ -76,9 +76,6 @@ func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
 		When: func(req kmsg.Request) bool { // on the cluster's one goroutine
 			verdict, known := verdicts[req]
 			if !known {
-				if f.spent(s) { // nothing more to remember
-					return false
-				}
 				if len(verdicts) > maxVerdicts {
 					clear(verdicts)
 				}
