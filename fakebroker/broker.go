@@ -135,6 +135,9 @@ func (b *Broker) start() error {
 	cluster, err := kfake.NewCluster(b.options()...)
 	if err != nil {
 		b.stopListening()
+		if b.cfg.DataDir != "" {
+			return &ConfigError{Field: "DataDir", Err: err} // the rest has been checked
+		}
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
 	b.cluster = cluster

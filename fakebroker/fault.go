@@ -55,6 +55,13 @@ func (f *Fault) strike(s Scope) bool {
 	return true
 }
 
+// spent reports whether nothing can be struck any more.
+func (f *Fault) spent(s Scope) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return s.Count > 0 && f.struck >= s.Count
+}
+
 // Refuse answers requests with a protocol error; nil stands for
 // UNKNOWN_SERVER_ERROR. The broker does not act on what it refuses, but for the
 // errors that mean it has: REQUEST_TIMED_OUT and, for produce,
@@ -76,6 +83,9 @@ func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
 		When: func(req kmsg.Request) bool { // on the cluster's one goroutine
 			verdict, known := verdicts[req]
 			if !known {
+				if f.spent(s) { // nothing more to remember
+					return false
+				}
 				if len(verdicts) > maxVerdicts {
 					clear(verdicts)
 				}

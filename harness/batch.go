@@ -72,14 +72,14 @@ func NewMessage(e adapter.Event) *adapter.Message {
 }
 
 // NewBatch is a batch of messages, without any broker. What a message leaves
-// zero is filled in: topic, partition, group, attempt 1, the time, and offsets
-// that follow one another. Messages are copied. The controls work on the batch
+// zero is filled in: topic, partition, group, attempt 1, the time, and the
+// offset after the message before. Messages are copied. The controls work on the batch
 // alone, and are recorded.
 func NewBatch(topic string, messages []*adapter.Message, c BatchConfig) *Batch {
 	b := &Batch{}
-	next := c.FirstOffset
+	next, high := c.FirstOffset, int64(0)
 	var ms []*adapter.Message
-	for i, given := range messages {
+	for _, given := range messages {
 		m := *given
 		if m.Topic == "" {
 			m.Topic = topic
@@ -96,17 +96,21 @@ func NewBatch(topic string, messages []*adapter.Message, c BatchConfig) *Batch {
 		if m.Timestamp.IsZero() {
 			m.Timestamp = time.Now()
 		}
-		if m.Offset < next || i == 0 && m.Offset == 0 {
+		if m.Offset == 0 {
 			m.Offset = next
 		}
 		next = m.Offset + 1
+		high = max(high, next)
 		if m.Origin == (adapter.Origin{}) {
 			m.Origin = adapter.Origin{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset}
 		}
 		ms = append(ms, &m)
 	}
+	if len(messages) == 0 {
+		high = next
+	}
 	if c.HighWatermark == 0 {
-		c.HighWatermark = next
+		c.HighWatermark = high
 	}
 	b.Batch = adapter.NewBatch(topic, c.Partition, ms, c.HighWatermark, b.controls(c.Members))
 	return b
@@ -155,7 +159,7 @@ func (b *Batch) controls(f adapter.BatchFuncs) adapter.BatchFuncs {
 		f.UncommittedOffsets = func() map[string]map[int32]int64 {
 			offsets := map[string]map[int32]int64{}
 			record(func(c *BatchCalls) {
-				if o, ok := c.uncommitted(); ok {
+				if o, ok := b.uncommitted(c); ok {
 					offsets[b.Topic] = map[int32]int64{b.Partition: o}
 				}
 			})
@@ -165,7 +169,7 @@ func (b *Batch) controls(f adapter.BatchFuncs) adapter.BatchFuncs {
 	if f.CommitOffsetsIfNecessary == nil {
 		f.CommitOffsetsIfNecessary = func(ctx context.Context) error {
 			record(func(c *BatchCalls) {
-				if o, ok := c.uncommitted(); ok {
+				if o, ok := b.uncommitted(c); ok {
 					c.Commits = append(c.Commits, o)
 				}
 			})
@@ -176,13 +180,15 @@ func (b *Batch) controls(f adapter.BatchFuncs) adapter.BatchFuncs {
 }
 
 // uncommitted is the offset after the last one resolved, if that has not been
-// committed.
-func (c *BatchCalls) uncommitted() (int64, bool) {
-	if len(c.Resolved) == 0 {
-		return 0, false
+// committed. An offset outside the batch resolves nothing.
+func (b *Batch) uncommitted(c *BatchCalls) (int64, bool) {
+	next := int64(-1)
+	for _, o := range c.Resolved {
+		if len(b.Messages) > 0 && o >= b.Messages[0].Offset && o <= b.Messages[len(b.Messages)-1].Offset {
+			next = max(next, o+1)
+		}
 	}
-	next := slices.Max(c.Resolved) + 1
-	return next, len(c.Commits) == 0 || c.Commits[len(c.Commits)-1] < next
+	return next, next >= 0 && (len(c.Commits) == 0 || c.Commits[len(c.Commits)-1] < next)
 }
 
 // Handle runs a handler on a message, without any broker, and returns what it

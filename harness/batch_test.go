@@ -23,6 +23,8 @@ func messages(values ...string) []*adapter.Message {
 func TestNewBatch_isConsistentByConstruction(t *testing.T) {
 	gap := messages("a", "b", "c")
 	gap[1].Offset = 17
+	low := messages("a", "b")
+	low[0].Offset, low[1].Offset = 7, 3
 	for _, c := range []struct {
 		name                           string
 		messages                       []*adapter.Message
@@ -35,6 +37,7 @@ func TestNewBatch_isConsistentByConstruction(t *testing.T) {
 		{"first offset", messages("a", "b"), harness.BatchConfig{FirstOffset: 10}, 10, 11, 12, 0, 1, false, []int64{10, 11}},
 		{"behind", messages("a", "b"), harness.BatchConfig{FirstOffset: 10, HighWatermark: 20}, 10, 11, 20, 8, 9, false, []int64{10, 11}},
 		{"offsets of their own", gap, harness.BatchConfig{FirstOffset: 5}, 5, 18, 19, 0, 13, false, []int64{5, 17, 18}},
+		{"below the first offset", low, harness.BatchConfig{FirstOffset: 100}, 7, 3, 8, 4, 0, false, []int64{7, 3}},
 		{"empty", nil, harness.BatchConfig{HighWatermark: 7}, -1, 6, 7, 0, 0, true, nil},
 		{"empty and new", nil, harness.BatchConfig{}, -1, -1, 0, 0, 0, true, nil},
 	} {
@@ -137,6 +140,16 @@ func TestHandleBatch_tellsWhatTheHandlerDecidedAndCalled(t *testing.T) {
 	assert.ErrorIs(t, err, errBad)
 	assert.Equal(t, []int64{0}, calls.Resolved)
 	assert.Equal(t, map[string]map[int32]int64{"orders": {0: 1}}, b.UncommittedOffsets())
+}
+
+func TestHandleBatch_resolvesNothingOutsideTheBatch(t *testing.T) {
+	b := harness.NewBatch("orders", messages("a"), harness.BatchConfig{FirstOffset: 5})
+	b.ResolveOffset(99)
+	b.ResolveOffset(4)
+	assert.Equal(t, []int64{99, 4}, b.Calls().Resolved)
+	assert.Empty(t, b.UncommittedOffsets())
+	require.NoError(t, b.CommitOffsetsIfNecessary(t.Context()))
+	assert.Empty(t, b.Calls().Commits)
 }
 
 func TestHandle_tellsWhatTheHandlerDecided(t *testing.T) {

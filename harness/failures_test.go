@@ -58,7 +58,37 @@ var failures = []struct {
 			h.Broker().TakeDown(0)
 			h.Settle()
 		}),
-		[]string{"not settled after 2h0m0s", "a consumer of group g has not joined it yet; adapter 1 is disconnected", "further lines are dropped"},
+		[]string{"not settled after 2h0m0s", "a consumer of group g is not a member of it; adapter 1 is disconnected", "further lines are dropped"},
+	},
+	{
+		"settle with a group that was refused",
+		inBubble(harness.Config{}, func(_ *testing.T, h *harness.Harness) {
+			h.Broker().Refuse(kerr.GroupAuthorizationFailed, fakebroker.Scope{APIs: []kmsg.Key{kmsg.JoinGroup}})
+			subscribe(h, "g", "t", commit)
+			h.Publish(text{topic: "t"})
+			h.Settle()
+		}),
+		[]string{"will never settle: the consumer of group g has stopped, and has not reached the end of t[0]", "GROUP_AUTHORIZATION_FAILED"},
+	},
+	{
+		"end with a consumer that was closed before it began",
+		inBubble(harness.Config{}, func(t *testing.T, h *harness.Harness) {
+			h.Publish(text{topic: "t"})
+			c := h.Subscribe(adapter.Subscription{Topics: []string{"t"}, Group: "g", Handler: adapter.HandlerFunc(commit)})
+			assert.NoError(t, c.Close(t.Context()))
+		}),
+		[]string{"t[0]@0 in group g: pending, never delivered"},
+	},
+	{
+		"settle with a consumer that is paused",
+		inBubble(harness.Config{Limit: time.Hour}, func(_ *testing.T, h *harness.Harness) {
+			c := h.Subscribe(adapter.Subscription{Topics: topic(h, "t"), Group: "g", Handler: adapter.HandlerFunc(commit)})
+			c.Pause()
+			h.Settle()
+			h.Publish(text{topic: "t"})
+			h.Settle()
+		}),
+		[]string{"group g has committed nothing of t[0], and its data ends at 1: no record of it was delivered; t[0] is not fetched in group g: paused by Pause"},
 	},
 	{
 		"end with a pending record",
@@ -113,6 +143,24 @@ var failures = []struct {
 			assert.NoError(t, cl.Ping(t.Context()))
 		}),
 		[]string{"a kgo client that was not closed", "close in the body what it opens"},
+	},
+	{
+		"leave a client open in real time",
+		func(t *testing.T) {
+			harness.RunRealTime(t, func(t *testing.T, h *harness.Harness) {
+				cl, err := kgo.NewClient(h.Broker().ClientOptions()...)
+				assert.NoError(t, err)
+				assert.NoError(t, cl.Ping(t.Context()))
+			})
+		},
+		[]string{"this is left of it", "a kgo client that was not closed"},
+	},
+	{
+		"leave a goroutine behind in real time",
+		func(t *testing.T) {
+			harness.RunRealTime(t, func(*testing.T, *harness.Harness) { go leaveMe(make(chan int)) })
+		},
+		[]string{"a goroutine in example.com/kafkatest/harness_test.leaveMe"},
 	},
 	{
 		"leave a goroutine behind",

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,7 +42,7 @@ type Fate struct {
 	// Hops is how many times the record moved to another topic of the
 	// adapter's before its last attempt.
 	Hops int
-	// Final is where the record ended: itself, or its dead letter.
+	// Final is the record that it ended as: itself, or its dead letter.
 	Final Record
 	// Err is what the last attempt failed with. It is nil when the last
 	// attempt succeeded, and when there was none.
@@ -136,36 +137,32 @@ func (h *Harness) groupsOf(topic string) []string {
 
 // subscribed are the topics of each group.
 func (h *Harness) subscribed() map[string]map[string]bool {
-	all := map[string]map[string]bool{}
-	add := func(group, topic string) {
-		if all[group] == nil {
-			all[group] = map[string]bool{}
-		}
-		all[group][topic] = true
-	}
-	h.mu.Lock()
-	adapters := slices.Clone(h.adapters)
-	h.mu.Unlock()
-	for _, a := range adapters {
-		for _, c := range a.Consumers() {
-			s := c.Status()
-			for _, t := range s.Topics {
-				add(s.Group, t)
-			}
-		}
-	}
 	h.watch.mu.Lock()
 	defer h.watch.mu.Unlock()
+	all := map[string]map[string]bool{}
 	for g, topics := range h.watch.topics {
-		for t := range topics {
-			add(g, t)
-		}
+		all[g] = maps.Clone(topics)
 	}
 	return all
 }
 
 // fate puts together what the adapters told and what the broker has.
 func (h *Harness) fate(group string, r Record) Fate {
+	f := h.fateWithoutFinal(group, r)
+	if f.Kind == DeadLettered {
+		records, err := h.broker.Records(f.Final.Topic)
+		i := slices.IndexFunc(records, func(d fakebroker.Record) bool {
+			return d.Partition == f.Final.Partition && d.Offset == f.Final.Offset
+		})
+		if err == nil && i >= 0 {
+			f.Final = recordFrom(f.Final.Topic, records[i])
+		}
+	}
+	return f
+}
+
+// fateWithoutFinal leaves of a dead letter no more than where it is.
+func (h *Harness) fateWithoutFinal(group string, r Record) Fate {
 	f := Fate{Record: r, Group: group, Kind: Pending, Final: r}
 	at := int64(-1)
 	if g, ok := h.broker.Group(group); ok {
@@ -187,10 +184,7 @@ func (h *Harness) fate(group string, r Record) Fate {
 		f.Kind = Skipped
 	case s.dead != nil:
 		f.Kind = DeadLettered
-		f.Final = Record{
-			Topic: s.dead.topic, Partition: s.dead.partition, Offset: s.dead.offset,
-			Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp,
-		}
+		f.Final = Record{Topic: s.dead.topic, Partition: s.dead.partition, Offset: s.dead.offset}
 	case s.rejected:
 		f.Kind = Rejected
 	default:
@@ -242,7 +236,7 @@ func (h *Harness) unfinished() []Fate {
 	for group, topics := range h.subscribed() {
 		for topic := range topics {
 			for _, r := range h.suspects(group, topic) {
-				f := h.fate(group, r)
+				f := h.fateWithoutFinal(group, r)
 				if f.Kind == Lost || f.Kind == Pending && !allowPending {
 					fates = append(fates, f)
 				}

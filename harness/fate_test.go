@@ -40,7 +40,7 @@ func TestFate_everyKind(t *testing.T) {
 		assert.EqualError(t, dead.Err, "no good")
 		letters := h.Topic(adapter.DeadLetterTopic("t", "dead")).Records()
 		require.Len(t, letters, 1)
-		assert.Equal(t, letters[0].String(), dead.Final.String())
+		assert.Equal(t, letters[0], dead.Final)
 		assert.Equal(t, "early", string(letters[0].Value))
 		assert.Equal(t, "no good", letters[0].Header(adapter.HeaderError))
 

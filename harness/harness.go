@@ -104,6 +104,7 @@ func (c Config) RunRealTime(t *testing.T, fn func(t *testing.T, h *Harness)) {
 		c.Limit = 30 * time.Second
 	}
 	c.Broker.Network = fakebroker.TCP
+	checkLeaks(t)
 	start := time.Now()
 	wall := func() time.Duration { return time.Since(start) }
 	c.run(t, clock{idle: func() {}, wall: wall, options: realOptions(), patience: 10 * time.Second}, fn)
@@ -145,8 +146,8 @@ func realOptions() []kgo.Opt {
 }
 
 // Harness is a test's cluster, its adapters, and what they did. Its methods
-// are for the test's goroutine; only Topic and Broker are for handlers, too.
-// They fail the test themselves.
+// are for the test's goroutine, because they fail the test themselves; only
+// Adapter and Broker are for handlers, too.
 type Harness struct {
 	t      *testing.T
 	cfg    Config
@@ -214,8 +215,10 @@ func (h *Harness) Broker() *fakebroker.Broker { return h.broker }
 // Adapter is the adapter that Publish and Subscribe use.
 func (h *Harness) Adapter() *adapter.Adapter {
 	h.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.main == nil {
-		h.main = h.NewAdapter()
+		h.main = h.newAdapter()
 	}
 	return h.main
 }
@@ -224,22 +227,24 @@ func (h *Harness) Adapter() *adapter.Adapter {
 // tell. The harness watches it, and closes it when the test ends.
 func (h *Harness) NewAdapter() *adapter.Adapter {
 	h.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.newAdapter()
+}
+
+func (h *Harness) newAdapter() *adapter.Adapter {
+	h.t.Helper()
 	cfg := adapter.Config{Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	if h.cfg.Adapter != nil {
 		h.cfg.Adapter(&cfg)
 	}
-	h.mu.Lock()
-	n := len(h.adapters) + 1
-	h.mu.Unlock()
-	cfg.Trace = h.watch.trace(n, cfg.Trace)
+	cfg.Trace = h.watch.trace(len(h.adapters)+1, cfg.Trace)
 	cfg.ClientOptions = slices.Concat(h.broker.ClientOptions(), h.clock.options, cfg.ClientOptions)
 	a, err := adapter.New(cfg)
 	if err != nil {
 		h.t.Fatalf("harness: %v", err)
 	}
-	h.mu.Lock()
 	h.adapters = append(h.adapters, a)
-	h.mu.Unlock()
 	return a
 }
 
@@ -343,13 +348,18 @@ func (t Topic) Records() []Record {
 	}
 	out := make([]Record, len(records))
 	for i, r := range records {
-		out[i] = Record{
-			Topic: t.name, Partition: r.Partition, Offset: r.Offset,
-			Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
-		}
-		for _, h := range r.Headers {
-			out[i].Headers = append(out[i].Headers, adapter.Header{Key: h.Key, Value: h.Value})
-		}
+		out[i] = recordFrom(t.name, r)
+	}
+	return out
+}
+
+func recordFrom(topic string, r fakebroker.Record) Record {
+	out := Record{
+		Topic: topic, Partition: r.Partition, Offset: r.Offset,
+		Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
+	}
+	for _, h := range r.Headers {
+		out.Headers = append(out.Headers, adapter.Header{Key: h.Key, Value: h.Value})
 	}
 	return out
 }

@@ -1,12 +1,15 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // explainLeaks turns the panic of a bubble that did not end into a failure
@@ -49,6 +52,78 @@ var whatItIs = []struct{ function, name string }{
 	{"net/http.(*persistConn)", "an HTTP connection kept alive: call CloseIdleConnections"},
 }
 
+// checkLeaks fails a test in real time that leaves goroutines behind, once its
+// cleanups have run. It knows those of this test, and of no other that runs at
+// the same time, by a label that goroutines inherit.
+func checkLeaks(t *testing.T) {
+	t.Helper()
+	const key = "kafkatest"
+	label := fmt.Sprintf("%s %p", t.Name(), t)
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(key, label)))
+	t.Cleanup(func() {
+		pprof.SetGoroutineLabels(context.Background())
+		marked := fmt.Sprintf("# labels: {%q:%q}", key, label)
+		deadline := time.After(leakGrace)
+		again := time.NewTicker(10 * time.Millisecond)
+		defer again.Stop()
+		for {
+			left := labelled(marked)
+			if len(left) == 0 {
+				return
+			}
+			select {
+			case <-again.C: // the last goroutines of what was closed end by themselves
+			case <-deadline:
+				t.Errorf("harness: the test has ended, and this is left of it:\n\t%s\nclose what it opens: clients, databases, servers, goroutines", strings.Join(left, "\n\t"))
+				return
+			}
+		}
+	})
+}
+
+const leakGrace = 2 * time.Second
+
+// labelled names the goroutines with a label.
+func labelled(label string) []string {
+	var profile strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
+		return nil
+	}
+	var known, unknown []string
+	for g := range strings.SplitSeq(profile.String(), "\n\n") {
+		if !strings.Contains(g, label) {
+			continue
+		}
+		if name := whatIs(g); name != "" {
+			known = append(known, name)
+			continue
+		}
+		frames := strings.Split(strings.TrimSpace(g), "\n")
+		unknown = append(unknown, "a goroutine in "+strings.Join(strings.Fields(frames[len(frames)-1])[2:], " "))
+	}
+	return namedFirst(known, unknown)
+}
+
+// whatIs names a goroutine by its stack, if it is one of those known.
+func whatIs(stack string) string {
+	for _, w := range whatItIs {
+		if strings.Contains(stack, w.function) {
+			return w.name
+		}
+	}
+	return ""
+}
+
+// namedFirst leaves out what is explained already: most goroutines of a client
+// or a broker are explained by the one that is known.
+func namedFirst(known, unknown []string) []string {
+	if len(known) == 0 {
+		known = unknown
+	}
+	slices.Sort(known)
+	return slices.Compact(known)
+}
+
 // leftovers names the goroutines that are left in bubbles.
 func leftovers(stacks string) []string {
 	var known, unknown []string
@@ -57,23 +132,15 @@ func leftovers(stacks string) []string {
 		if m == nil || strings.HasPrefix(m[1], "synctest.") {
 			continue
 		}
-		i := slices.IndexFunc(whatItIs, func(w struct{ function, name string }) bool { return strings.Contains(g, w.function) })
+		if name := whatIs(g); name != "" {
+			known = append(known, name)
+			continue
+		}
 		where := "unknown"
 		if _, by, ok := strings.Cut(g, "created by "); ok {
-			where = strings.Join(strings.Fields(strings.Split(by+"\n", "\n\n")[0]), " ")
-		}
-		if i >= 0 {
-			known = append(known, whatItIs[i].name)
-			continue
+			where = strings.Join(strings.Fields(by), " ")
 		}
 		unknown = append(unknown, fmt.Sprintf("a goroutine [%s] created by %s", m[1], where))
 	}
-	// The goroutines of a client or a broker are explained by the one that is
-	// known.
-	if len(known) > 0 {
-		slices.Sort(known)
-		return slices.Compact(known)
-	}
-	slices.Sort(unknown)
-	return slices.Compact(unknown)
+	return namedFirst(known, unknown)
 }

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -49,10 +50,13 @@ func (h *Harness) settleWithin(limit time.Duration) {
 		}
 		if v.clause == "" {
 			h.clock.idle()
-			if again := h.look(); again.clause == "" && again.mark == v.mark {
+			again := h.look()
+			if again.clause == "" && again.mark == v.mark {
 				return
 			}
-			continue
+			if v = again; v.clause == "" {
+				v.clause = "something happened between two looks"
+			}
 		}
 		left := limit - time.Since(start)
 		spent := h.clock.wall() - wall
@@ -89,6 +93,13 @@ func (h *Harness) background(v view) string {
 	for i, a := range h.adapters {
 		if s := a.State(); s != adapter.Connected && s != adapter.Closed {
 			b += fmt.Sprintf("; adapter %d is %v", i+1, s)
+		}
+		for _, c := range a.Consumers() {
+			for _, p := range c.Status().Partitions {
+				if len(p.Paused) > 0 {
+					b += fmt.Sprintf("; %s[%d] is not fetched in group %s: %s", p.Topic, p.Partition, c.Group(), strings.Join(p.Paused, ", "))
+				}
+			}
 		}
 	}
 	return b
@@ -162,7 +173,7 @@ func (h *Harness) look() view {
 				}
 			}
 			if !s.Joined {
-				v.clause = fmt.Sprintf("a consumer of group %s has not joined it yet", s.Group)
+				v.clause = fmt.Sprintf("a consumer of group %s is not a member of it", s.Group)
 			}
 			if n := s.Fenced; n > 0 {
 				v.clause = fmt.Sprintf("%d handlers of group %s still run for partitions that were taken away", n, s.Group)
@@ -181,7 +192,35 @@ func (h *Harness) look() view {
 		}
 		v.mark += mark
 	}
+	v.hopeless = h.lookAtRefused(groups)
 	return v
+}
+
+// lookAtRefused says what is left undone by a group whose last consumer the
+// group or the broker refused for good. One that the test closed has nothing
+// more to do.
+func (h *Harness) lookAtRefused(alive map[string]*consumed) string {
+	h.watch.mu.Lock()
+	refused := maps.Clone(h.watch.refused)
+	h.watch.mu.Unlock()
+	for _, group := range sortedKeys(refused) {
+		if alive[group] != nil {
+			continue
+		}
+		g, _ := h.broker.Group(group)
+		for _, t := range sortedKeys(h.subscribed()[group]) {
+			partitions, err := h.broker.Partitions(t)
+			if err != nil {
+				continue // deleted
+			}
+			for _, p := range partitions {
+				if p.Start < p.EndOfData && committedOffset(g, t, p.Partition) < p.EndOfData {
+					return fmt.Sprintf("the consumer of group %s has stopped, and has not reached the end of %s[%d]: %v", group, t, p.Partition, refused[group])
+				}
+			}
+		}
+	}
+	return ""
 }
 
 type topicPartition struct {
@@ -266,7 +305,7 @@ func (w *watch) which(is func(*story) bool) string {
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return "no record that was delivered"
+		return "no record of it was delivered"
 	}
 	if n := len(names); n > 10 {
 		names = append(names[:10], fmt.Sprintf("and %d more", n-10))

@@ -199,3 +199,35 @@ func TestSettle_withoutTheLocksOfTheAdapter(t *testing.T) {
 		assert.Equal(t, 60, seen[0]+seen[1]+seen[2]+seen[3])
 	})
 }
+
+func TestSettle_withOneOfThreeBrokersDown(t *testing.T) {
+	c := harness.Config{Broker: fakebroker.Config{Brokers: 3}, Partitions: 3}
+	for node := range int32(3) {
+		t.Run(fmt.Sprint("virtual time, broker ", node), func(t *testing.T) { c.Run(t, withBrokerDown(node)) })
+	}
+	t.Run("real time", func(t *testing.T) { c.RunRealTime(t, withBrokerDown(2)) })
+}
+
+func withBrokerDown(node int32) func(*testing.T, *harness.Harness) {
+	return func(t *testing.T, h *harness.Harness) {
+		handled := make([]int, 3)
+		subscribe(h, "g", "t", func(_ context.Context, m *adapter.Message) adapter.Result {
+			handled[m.Partition]++
+			return adapter.Commit()
+		})
+		publish := func() {
+			for i := range 6 {
+				h.Publish(text{"t", fmt.Sprint(i), ""})
+			}
+		}
+		publish()
+		h.Settle()
+		down := h.Broker().TakeDown(node)
+		publish()
+		h.Settle()
+		down.Clear()
+		publish()
+		h.Settle()
+		assert.GreaterOrEqual(t, handled[0]+handled[1]+handled[2], 18)
+	}
+}

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,7 +50,8 @@ type watch struct {
 	running int // handlers that run, each counted once for each record
 	stories map[string]map[place]*story
 	claims  map[groupPartition][]claim
-	topics  map[string]map[string]bool // that each group has consumed
+	topics  map[string]map[string]bool // that each group consumes, or has consumed
+	refused map[string]error           // why a consumer of a group stopped by itself
 	lines   []string
 	cut     int // lines dropped
 }
@@ -61,6 +63,7 @@ func newWatch(now time.Time) *watch {
 		stories: map[string]map[place]*story{},
 		claims:  map[groupPartition][]claim{},
 		topics:  map[string]map[string]bool{},
+		refused: map[string]error{},
 	}
 }
 
@@ -119,6 +122,26 @@ func (w *watch) trace(n int, user *adapter.Trace) *adapter.Trace {
 			}
 			w.happened("%s published", m.Origin)
 		},
+		Subscribed: func(g adapter.GroupMember, topics []string) {
+			call(user.Subscribed != nil, func() { user.Subscribed(g, topics) })
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, t := range topics {
+				w.consumes(g.Group, t)
+			}
+			w.happened("%s subscribes to %s", name(g), strings.Join(topics, ", "))
+		},
+		Stopped: func(g adapter.GroupMember, err error) {
+			call(user.Stopped != nil, func() { user.Stopped(g, err) })
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if err == nil {
+				w.happened("%s closed", name(g))
+				return
+			}
+			w.refused[g.Group] = err
+			w.happened("%s stopped: %v", name(g), err)
+		},
 		Assigned: func(g adapter.GroupMember, ps map[string][]int32) {
 			call(user.Assigned != nil, func() { user.Assigned(g, ps) })
 			w.mu.Lock()
@@ -131,7 +154,6 @@ func (w *watch) trace(n int, user *adapter.Trace) *adapter.Trace {
 			defer w.mu.Unlock()
 			gp := groupPartition{g.Group, topic, partition}
 			w.claims[gp] = append(w.claims[gp], claim{offset, offset})
-			w.consumes(g.Group, topic)
 			w.happened("%s starts %s/%d at %d", name(g), topic, partition, offset)
 		},
 		Revoked: func(g adapter.GroupMember, ps map[string][]int32, lost bool) {
