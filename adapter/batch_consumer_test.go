@@ -200,6 +200,9 @@ func TestBatch_commitsNowWhenAsked(t *testing.T) {
 		h.SubscribeBatch(batches(func(ctx context.Context, b *adapter.Batch) error {
 			assert.Empty(t, b.UncommittedOffsets())
 			require.NoError(t, b.CommitOffsetsIfNecessary(ctx), "nothing to do")
+			b.ResolveOffset(0)
+			time.Sleep(50 * time.Millisecond)
+			assert.EqualValues(t, 1, committed(h, 0), "commits follow by themselves, but not at once after another")
 			b.ResolveOffset(1)
 			assert.Equal(t, map[string]map[int32]int64{"t": {0: 2}}, b.UncommittedOffsets())
 			require.NoError(t, b.CommitOffsetsIfNecessary(ctx))
