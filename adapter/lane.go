@@ -179,10 +179,8 @@ func size(r *kgo.Record) int {
 // returns none when the lane is to end.
 func (l *lane) pop(limit int) chunk {
 	for {
-		select {
-		case <-l.draining:
+		if l.isDraining() {
 			return chunk{}
-		default:
 		}
 		l.mu.Lock()
 		if len(l.queue) > 0 {
@@ -277,12 +275,7 @@ func (l *lane) await(d time.Duration, ms ...*Message) bool {
 	case <-t.C:
 	case <-l.draining:
 	}
-	select {
-	case <-l.draining:
-		return false
-	default:
-		return true
-	}
+	return !l.isDraining()
 }
 
 // reject gives a record to OnReject, again and again until it is taken. It
@@ -353,6 +346,15 @@ func (l *lane) callOnReject(m *Message, cause error) error {
 
 // drain makes the lane end after what its handler is at.
 func (l *lane) drain() { l.drainIt.Do(func() { close(l.draining) }) }
+
+func (l *lane) isDraining() bool {
+	select {
+	case <-l.draining:
+		return true
+	default:
+		return false
+	}
+}
 
 // fence makes the lane end, and settle nothing from here on. It reports
 // whether a handler still runs.

@@ -47,6 +47,9 @@ func (l *lane) handleBatch() bool {
 	}
 	run := l.batch
 	if run.call == nil {
+		if l.isDraining() {
+			return false
+		}
 		l.callBatch(run)
 	}
 	call := run.call
@@ -192,12 +195,7 @@ func (b *batchCall) stale() bool {
 	b.mu.Lock()
 	ended := b.ended
 	b.mu.Unlock()
-	select {
-	case <-b.l.draining:
-		return true
-	default:
-		return ended
-	}
+	return ended || b.l.isDraining()
 }
 
 func (b *batchCall) end(err error) {
