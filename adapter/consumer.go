@@ -439,6 +439,7 @@ func (c *Consumer) shutDown(fatal error) {
 	}
 	c.abandon() // a join that goes on would hold up the client's close
 	c.cl.CloseAllowingRebalance()
+	c.cl.AllowRebalance() // or a leave that was given up, above, may be left waiting for that
 	if f := c.a.cfg.Trace.Revoked; f != nil && len(partitions) > 0 {
 		f(c.member, partitions, false)
 	}

@@ -167,7 +167,7 @@ var failures = []struct {
 		inBubble(harness.Config{}, func(*testing.T, *harness.Harness) {
 			go leaveMe(make(chan int))
 		}),
-		[]string{"a goroutine [chan receive (durable)] created by", "failures_test.go"},
+		[]string{"a goroutine [chan receive (durable)] in example.com/kafkatest/harness_test.leaveMe, created by", "failures_test.go"},
 	},
 	{
 		"publish what cannot be serialized",

@@ -83,6 +83,22 @@ func checkLeaks(t *testing.T) {
 
 const leakGrace = 2 * time.Second
 
+// standsIn is the function that a goroutine waits in, left out what the runtime
+// and sync do for it.
+func standsIn(stack string) string {
+	for line := range strings.SplitSeq(stack, "\n") {
+		function, _, isCall := strings.Cut(line, "(")
+		if strings.HasPrefix(line, "goroutine ") || strings.HasPrefix(line, "\t") || !isCall {
+			continue
+		}
+		if name := line[:strings.LastIndex(line, "(")]; !strings.HasPrefix(function, "runtime.") && !strings.HasPrefix(function, "sync.") &&
+			!strings.HasPrefix(function, "time.") && !strings.HasPrefix(function, "internal/") {
+			return name
+		}
+	}
+	return "the runtime"
+}
+
 // labelled names the goroutines with a label.
 func labelled(label string) []string {
 	var profile strings.Builder
@@ -140,7 +156,7 @@ func leftovers(stacks string) []string {
 		if _, by, ok := strings.Cut(g, "created by "); ok {
 			where = strings.Join(strings.Fields(by), " ")
 		}
-		unknown = append(unknown, fmt.Sprintf("a goroutine [%s] created by %s", m[1], where))
+		unknown = append(unknown, fmt.Sprintf("a goroutine [%s] in %s, created by %s", m[1], standsIn(g), where))
 	}
 	return namedFirst(known, unknown)
 }
