@@ -113,8 +113,8 @@ func (a *Adapter) State() State { return a.conn.state.view().State }
 func (a *Adapter) StateChanges() <-chan StateChange { return a.conn.state.watch() }
 
 // Ready returns nil once the adapter is connected. It returns a
-// NotConnectedError when ctx ends before, or when the first tries to connect
-// are used up, and ErrClosed when the adapter is closed.
+// NotConnectedError when ctx ends before, when the first tries to connect are
+// used up, or when the credentials are refused, and ErrClosed when the adapter is closed.
 func (a *Adapter) Ready(ctx context.Context) error { return a.conn.ready(ctx) }
 
 // Buffered is how many records wait in this process to be sent or
@@ -162,7 +162,7 @@ func (a *Adapter) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	if err := a.cl.Flush(ctx); err != nil {
+	if err := a.cl.Flush(ctx); err != nil && a.Buffered() > 0 {
 		errs = append(errs, fmt.Errorf("%d records not acknowledged: %w", a.Buffered(), err))
 	}
 	a.conn.state.set(Closed, nil, 0, false)

@@ -213,7 +213,7 @@ func (c *connection) await(ctx context.Context) error {
 }
 
 // ready is await without a limit of its own, except that it does not outlast
-// the first tries.
+// the first tries, nor a refusal of the credentials.
 func (c *connection) ready(ctx context.Context) error {
 	for {
 		v := c.state.view()
@@ -222,7 +222,7 @@ func (c *connection) ready(ctx context.Context) error {
 			return nil
 		case v.State == Closed:
 			return ErrClosed
-		case v.gaveUp:
+		case v.gaveUp, isAuthentication(v.Cause):
 			return c.notConnected(v.Cause)
 		}
 		select {

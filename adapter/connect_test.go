@@ -219,6 +219,7 @@ func TestConnect_badCredentialsFailAtOnce(t *testing.T) {
 			require.ErrorIs(t, err, adapter.ErrNotConnected)
 			require.ErrorIs(t, err, kerr.SaslAuthenticationFailed)
 			assert.False(t, adapter.Retryable(err))
+			require.ErrorIs(t, a.Ready(t.Context()), kerr.SaslAuthenticationFailed)
 			assert.Less(t, time.Since(start), 10*time.Second)
 		})
 	}

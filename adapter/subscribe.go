@@ -173,6 +173,9 @@ func (c *Consumer) groupOptions() []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
+		// Kafka's own default. A partition that becomes known while a fetch
+		// waits is asked for after it, and the client would wait 5 seconds.
+		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.AdjustFetchOffsetsFn(c.pinStart),
 		kgo.OnPartitionsAssigned(c.whenReady(c.assigned)),
