@@ -428,18 +428,20 @@ func (c *Consumer) shutDown(fatal error) {
 	// for a broker that has gone away.
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
+	// Leaving is a part of closing the client. Doing it before, and giving up
+	// on it, would leave a goroutine of the client's behind.
+	abandon := context.AfterFunc(ctx, c.abandon)
 	if err := c.commitLanes(ctx, lanes); err != nil {
 		errs = append(errs, err)
 	}
 	if n := c.fence(lanes); n > 0 {
 		errs = append(errs, fmt.Errorf("%d handlers did not end in time: their records are delivered again: %w", n, context.Cause(c.patience)))
 	}
-	if err := c.cl.LeaveGroupContext(ctx); err != nil && fatal == nil {
-		c.log.Warn("cannot leave the group: its other members wait for this one's session to expire", "error", err)
-	}
-	c.abandon() // a join that goes on would hold up the client's close
 	c.cl.CloseAllowingRebalance()
-	c.cl.AllowRebalance() // or a leave that was given up, above, may be left waiting for that
+	if !abandon() && fatal == nil {
+		c.log.Warn("cannot leave the group: its other members wait for this one's session to expire")
+	}
+	c.abandon()
 	if f := c.a.cfg.Trace.Revoked; f != nil && len(partitions) > 0 {
 		f(c.member, partitions, false)
 	}
