@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -256,7 +258,10 @@ func (c *Consumer) pinStart(ctx context.Context, offsets map[string]map[int32]kg
 			start := o.EpochOffset().Offset
 			if start == latest {
 				end, ok := ends.Lookup(topic, p)
-				if !ok || end.Err != nil {
+				if !ok {
+					end.Err = errNoSuchTopic
+				}
+				if end.Err != nil {
 					return nil, fmt.Errorf("find the latest offset of topic %q partition %d: %w", topic, p, end.Err)
 				}
 				start = end.Offset
@@ -421,7 +426,9 @@ func (c *Consumer) shutDown(fatal error) {
 	c.stop()
 	c.tasks.Wait()
 
-	lanes, partitions := c.takeAll()
+	// The lanes stay where a rebalance finds them: until this member has left
+	// the group, partitions can be taken from it as ever.
+	lanes := c.lastLanes()
 	c.drain(c.patience, lanes)
 	var errs []error
 	// A commit is worth trying when time is up, too, but not worth waiting
@@ -437,6 +444,7 @@ func (c *Consumer) shutDown(fatal error) {
 	if n := c.fence(lanes); n > 0 {
 		errs = append(errs, fmt.Errorf("%d handlers did not end in time: their records are delivered again: %w", n, context.Cause(c.patience)))
 	}
+	partitions := c.takeAll()
 	c.cl.CloseAllowingRebalance()
 	if !abandon() && fatal == nil {
 		c.log.Warn("cannot leave the group: its other members wait for this one's session to expire")
@@ -457,14 +465,22 @@ func (c *Consumer) shutDown(fatal error) {
 	close(c.done)
 }
 
-// takeAll removes all lanes, for good.
-func (c *Consumer) takeAll() ([]*lane, map[string][]int32) {
+// lastLanes are the lanes there are, once no more are made.
+func (c *Consumer) lastLanes() []*lane {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.closed = true
+	return slices.Collect(maps.Values(c.lanes))
+}
+
+// takeAll removes all lanes, and tells of which partitions.
+func (c *Consumer) takeAll() map[string][]int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	all := map[string][]int32{}
 	for tp := range c.lanes {
 		all[tp.topic] = append(all[tp.topic], tp.partition)
 	}
-	c.mu.Unlock()
-	return c.take(all), all
+	clear(c.lanes)
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,9 @@ const (
 	// headerRoom is what the headers above can add to a record: a topic's
 	// name, a group's, the error, two times and two numbers, with their keys.
 	headerRoom = 4096
+	// minDeadLetterLimit is the least that the client lets through to a
+	// dead-letter topic, before compression; the broker has the last word.
+	minDeadLetterLimit = 64 << 20
 )
 
 var errNoSuchTopic = errors.New("it does not exist")
@@ -141,12 +145,14 @@ func (a *Adapter) ensureDeadLetterTopics(ctx context.Context, group string, sour
 		if err != nil {
 			a.cfg.Logger.Warn("cannot read the configuration of a topic: its dead letters are held to the broker's default size", "topic", source, "error", err)
 		}
-		limit := maxMessageBytes(configs)
-		a.limits.set(dlt, limit+headerRoom)
+		limit := int32(min(int64(maxMessageBytes(configs))+headerRoom, math.MaxInt32))
+		// The client looks at a batch before it is compressed, the broker
+		// after: what was compressed on its way here must get past the client.
+		a.limits.set(dlt, max(limit, minDeadLetterLimit))
 		if _, ok := existing[dlt]; !ok {
 			spec := TopicSpec{Name: dlt, Partitions: int32(sources[source].partitions), Configs: map[string]string{
 				"cleanup.policy":    "delete",
-				"max.message.bytes": strconv.Itoa(int(limit) + headerRoom),
+				"max.message.bytes": strconv.Itoa(int(limit)),
 			}}
 			if err := a.createTopic(ctx, spec); err != nil {
 				return err

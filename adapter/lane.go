@@ -357,15 +357,15 @@ func (l *lane) isDraining() bool {
 }
 
 // fence makes the lane end, and settle nothing from here on. It reports
-// whether a handler still runs.
+// whether that cuts off a handler, the first time.
 func (l *lane) fence() bool {
 	l.mu.Lock()
+	cutOff := l.running > 0 && !l.fenceUp
 	l.fenceUp = true
-	running := l.running > 0
 	l.mu.Unlock()
 	l.drain()
 	l.cancel()
-	return running
+	return cutOff
 }
 
 func (l *lane) isFenced() bool {

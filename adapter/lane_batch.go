@@ -70,17 +70,27 @@ func (l *lane) handleBatch() bool {
 			return false
 		}
 	}
-	for _, r := range call.rejected {
+	run.left = left
+	for i, r := range call.rejected {
 		if !l.reject(r.m, r.cause) || !l.settle(r.m) {
+			for _, r := range call.rejected[i:] {
+				run.left = append(run.left, r.m)
+			}
 			return false
 		}
 	}
-	run.left = left
 	if len(run.left) == 0 {
 		l.batch = nil
 		return true
 	}
-	return l.repeatBatch(run, call.err, run.left[0] != first)
+	if l.isDraining() {
+		return false
+	}
+	err := call.err
+	if call.told { // to stop: that is no failure of the records
+		err = nil
+	}
+	return l.repeatBatch(run, err, run.left[0] != first)
 }
 
 // repeatBatch prepares the delivery of what is left of a batch, and waits for
@@ -181,7 +191,9 @@ func (b *batchCall) batch() *Batch {
 func (b *batchCall) tell(stop bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.told = b.told || stop && !b.ended
+	if stop && !b.ended {
+		b.told = true
+	}
 	return stop
 }
 

@@ -35,7 +35,7 @@ func (s State) String() string {
 // StateChange is a new state.
 type StateChange struct {
 	State State
-	Cause error // why no broker could be reached; nil unless Disconnected
+	Cause error // why no broker could be reached; nil when Connected or Closed
 	At    time.Time
 }
 

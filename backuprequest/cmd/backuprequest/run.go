@@ -22,7 +22,7 @@ type runCommand struct {
 	Group        string        `default:"backup-request" help:"Consumer group of the handler."`
 	Partitions   int32         `default:"4" help:"Partitions of topics that have to be created."`
 	Attempts     int           `default:"10" help:"How often a record is tried before it is dead-lettered."`
-	Timeout      time.Duration `default:"5m" help:"Time limit of the whole run; 0 for none."`
+	Timeout      time.Duration `default:"5m" help:"Time limit of the whole run; 0 for none. What a silent broker has been sent by then may take half a minute more."`
 	DrainTimeout time.Duration `default:"30s" help:"How long to wait, when interrupted, for what was accepted."`
 	JSON         bool          `name:"json" help:"Print the tally as one JSON object, as the last line of standard output."`
 	LogLevel     string        `default:"error" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Log what is at least as grave as this: ${enum} (${default})."`
