@@ -53,7 +53,9 @@ var failures = []struct {
 	{
 		"settle with a broker that never comes back",
 		inBubble(harness.Config{Limit: 2 * time.Hour}, func(_ *testing.T, h *harness.Harness) {
-			subscribe(h, "g", "t", commit)
+			subscribe(h, "g", "t", func(context.Context, *adapter.Message) adapter.Result {
+				return adapter.RetryAfter(errors.New("not yet"), time.Hour)
+			})
 			h.Publish(text{topic: "t"})
 			h.Broker().TakeDown(0)
 			h.Settle()
