@@ -45,11 +45,12 @@ const (
 var errNoSuchTopic = errors.New("it does not exist")
 
 // isOwnHeader reports whether a header is one that the adapter writes.
-func isOwnHeader(key string) bool { return strings.HasPrefix(key, "retry-") && ownHeaders[key] }
-
-var ownHeaders = map[string]bool{
-	HeaderID: true, HeaderAttempt: true, HeaderTimestamp: true,
-	HeaderFirstFailed: true, HeaderError: true, HeaderGroup: true,
+func isOwnHeader(key string) bool {
+	switch key {
+	case HeaderID, HeaderAttempt, HeaderTimestamp, HeaderFirstFailed, HeaderError, HeaderGroup:
+		return true
+	}
+	return false
 }
 
 // deadLetter is the record that goes to the dead-letter topic: key, value and
