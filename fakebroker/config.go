@@ -86,6 +86,8 @@ type Config struct {
 	// Logger gets what the cluster has to say, mostly at debug level. Nil means
 	// nothing is logged.
 	Logger *slog.Logger
+
+	without string // the name of a correction to leave out, for the tests of it
 }
 
 // User is somebody who may connect when a Config has SASL.

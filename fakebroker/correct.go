@@ -1,11 +1,13 @@
 package fakebroker
 
 import (
+	"context"
 	"encoding/binary"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"example.com/kafkatest/fakebroker/correct"
 	"example.com/kafkatest/fakebroker/wire"
 )
 
@@ -13,23 +15,35 @@ import (
 // Kafka's, and what the inspection and the outages need to see. They come before
 // any fault.
 func (b *Broker) correct() {
-	b.rules.Add(wire.CorrectLeaderEpochEnd(b.log))
+	for _, c := range correct.All(corrected{b}) {
+		if c.Name != b.cfg.without {
+			b.rules.Add(c.Rule)
+		}
+	}
 	b.rules.Add(b.noticeTransactions())
 	b.rules.Add(b.hideBrokersDown())
 	b.rules.Add(b.askBrokersDown())
 }
 
-// log tells a correction about a partition.
-func (b *Broker) log(topic string, partition int32) (wire.Log, bool) {
+// corrected is the cluster as corrections see it.
+type corrected struct{ *Broker }
+
+// Ask puts a question to a broker past all rules.
+func (b corrected) Ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
+	return b.ask(ctx, node, req)
+}
+
+// Log tells about a partition.
+func (b corrected) Log(topic string, partition int32) (correct.Log, bool) {
 	var p *kfake.PartitionInfo
 	err := b.do(func() error {
 		p = b.cluster.PartitionInfo(topic, partition)
 		return nil
 	})
 	if err != nil || p == nil {
-		return wire.Log{}, false
+		return correct.Log{}, false
 	}
-	l := wire.Log{LeaderEpoch: p.Epoch, LastEpoch: -1, Start: p.LogStartOffset, HighWatermark: p.HighWatermark}
+	l := correct.Log{Leader: p.Leader, LeaderEpoch: p.Epoch, LastEpoch: -1, Start: p.LogStartOffset, HighWatermark: p.HighWatermark}
 	if l.Start < l.HighWatermark {
 		at := Partition{Partition: partition, Leader: p.Leader}
 		if got, err := b.fetchOnce(topic, at, l.HighWatermark-1); err == nil && len(got.RecordBatches) >= batchHeader {

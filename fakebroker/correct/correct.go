@@ -1,0 +1,93 @@
+// Package correct restores the answers of kfake that differ from Apache Kafka's.
+// Each [Correction] is a rule on the wire between client and broker; kfake itself
+// stays as it is, because a module that is used by others cannot replace it.
+//
+// A correction stays only while it is needed: each names a behaviour of package
+// brokertest that fails without it, and a test says when that is no longer so.
+package correct
+
+import (
+	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
+)
+
+// Correction is one difference from Apache Kafka, and the rule that mends it.
+type Correction struct {
+	wire.Rule // its name says what is restored
+
+	// Restores is the rule of Kafka's: a KIP, or the text of the protocol.
+	Restores string
+
+	// Upstream is the file of kfake that answers otherwise.
+	Upstream string
+
+	// Behaviour is the name of the behaviour in package brokertest that fails
+	// without it.
+	Behaviour string
+}
+
+// Cluster is what corrections ask of the cluster that they are for. Its methods
+// are called from many connections at once.
+type Cluster interface {
+	// Ask puts a question to a broker past all rules. The request says its
+	// version itself.
+	Ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error)
+
+	// Log tells about a partition; false when there is none.
+	Log(topic string, partition int32) (Log, bool)
+}
+
+// Log is what is known of a partition's log.
+type Log struct {
+	Leader        int32 // node id of the present leader
+	LeaderEpoch   int32 // the present leader's epoch
+	LastEpoch     int32 // the epoch of the last batch, -1 when there is none
+	Start         int64 // the first offset
+	HighWatermark int64
+}
+
+// All returns the corrections, in the order in which requests and answers are to
+// pass them. A correction can keep state, so each cluster has its own.
+func All(c Cluster) []Correction {
+	return slices.Concat(
+		fetching(c),
+		groups(c),
+	)
+}
+
+// answered is an Answer that has request and answer as what they are. It is not
+// called for one that cannot be decoded, which the broker has refused. change
+// reports whether it changed the answer.
+func answered[Req kmsg.Request, Resp kmsg.Response](change func(x *wire.Exchange, req Req, resp Resp) bool) func(*wire.Exchange) {
+	return func(x *wire.Exchange) {
+		r, err := x.Request()
+		if err != nil {
+			return
+		}
+		a, err := x.Response()
+		if err != nil {
+			return
+		}
+		req, isReq := r.(Req)
+		resp, isResp := a.(Resp)
+		if isReq && isResp && change(x, req, resp) {
+			x.SetResponse(resp)
+		}
+	}
+}
+
+// asked is a Request that has the request as what it is. It is not called for
+// one that cannot be decoded.
+func asked[Req kmsg.Request](look func(x *wire.Exchange, req Req)) func(*wire.Exchange) {
+	return func(x *wire.Exchange) {
+		if r, err := x.Request(); err == nil {
+			if req, is := r.(Req); is {
+				look(x, req)
+			}
+		}
+	}
+}
