@@ -21,7 +21,9 @@
 // side reads requests from it and writes answers to it, and two io.Copy calls
 // make it a proxy in front of a broker elsewhere.
 //
-// The package starts no goroutine but one per open listener, which Close waits
-// for, and holds no lock while it sleeps or writes, so it can live in a
+// A broker can have several addresses, in plain text and with TLS: see [Door].
+//
+// The package starts no goroutine but one per open door, which Close waits for,
+// and holds no lock while it sleeps or writes, so it can live in a
 // testing/synctest bubble.
 package wire

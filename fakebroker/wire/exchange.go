@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -31,6 +32,7 @@ type Exchange struct {
 	resp      kmsg.Response
 	respDirty bool // the answer differs from answer
 	replied   bool // the answer is a rule's
+	login     bool // the session's own, which the client does not see
 
 	delay time.Duration
 	cut   bool
@@ -49,6 +51,9 @@ func (x *Exchange) RemoteAddr() net.Addr { return x.session.cfg.Remote }
 func (x *Exchange) Request() (kmsg.Request, error) {
 	if x.req != nil {
 		return x.req, nil
+	}
+	if x.frame == nil {
+		return nil, errors.New("the request was not kept: the rule is one for answers only")
 	}
 	req := kmsg.RequestForKey(x.Key.Int16())
 	req.SetVersion(x.Version)
@@ -120,6 +125,19 @@ func (x *Exchange) run(phase func(*Rule) func(*Exchange)) error {
 		return errCut
 	}
 	return nil
+}
+
+// skipped reports whether no rule needs to see the answer.
+func (x *Exchange) skipped(answer []byte) bool {
+	if x.login || x.sent != x.Version {
+		return false
+	}
+	for _, r := range x.rules {
+		if (r.Answer != nil || r.Sent != nil) && (r.Skip == nil || !r.Skip(x.Header, answer)) {
+			return false
+		}
+	}
+	return true
 }
 
 // requestFrame is the request as the broker shall have it, length included.

@@ -13,6 +13,7 @@ import (
 // of the protocol, and the broker it was sent to.
 type Header struct {
 	Node          int32    // the broker's node id
+	Listener      int      // by which of the broker's doors the client came in, from 0
 	Key           kmsg.Key // the API
 	Version       int16    // the API's version, as the client speaks it
 	CorrelationID int32    // repeated by the answer

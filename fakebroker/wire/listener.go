@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,8 +13,8 @@ import (
 // It is safe for concurrent use.
 type Listener struct {
 	cfg   Config
-	open  func() (net.Listener, error)
-	addr  net.Addr
+	doors []Door
+	addrs []net.Addr // of the doors
 	conns chan net.Conn
 	done  chan struct{}
 
@@ -21,28 +22,6 @@ type Listener struct {
 	closed   bool
 	public   *public // nil while down
 	sessions map[*Session]struct{}
-}
-
-// public is what clients connect to, from Up to Down.
-type public struct {
-	ln   net.Listener
-	stop chan struct{} // closed before ln is, so that its error is expected
-	gone chan struct{} // closed when nothing accepts from ln any more
-}
-
-// Listen opens a listener. open is called again each time it comes back up, and
-// must then listen on the same address. Frames are read in plain text, so with
-// TLS it returns a TLS listener.
-func Listen(open func() (net.Listener, error), cfg Config) (*Listener, error) {
-	l := &Listener{
-		cfg: cfg.withDefaults(), open: open,
-		conns: make(chan net.Conn), done: make(chan struct{}),
-		sessions: make(map[*Session]struct{}),
-	}
-	if err := l.Up(); err != nil {
-		return nil, err
-	}
-	return l, nil
 }
 
 // Accept waits for the next connection. It fails with net.ErrClosed once the
@@ -56,10 +35,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Addr is the address that clients dial.
-func (l *Listener) Addr() net.Addr { return l.addr }
+// Addr is the address that clients dial, of the first door.
+func (l *Listener) Addr() net.Addr { return l.addrs[0] }
 
-// Close closes the listener and its connections, and waits for its goroutine.
+// Addrs are the addresses of all doors, in their order.
+func (l *Listener) Addrs() []net.Addr { return slices.Clone(l.addrs) }
+
+// Close closes the listener and its connections, and waits for its goroutines.
 // It may be called more than once.
 func (l *Listener) Close() error {
 	l.mu.Lock()
@@ -83,16 +65,17 @@ func (l *Listener) Up() error {
 	if l.public != nil {
 		return nil
 	}
-	ln, err := l.open()
+	p, err := l.open()
 	if err != nil {
 		return err
 	}
-	p := &public{ln: ln, stop: make(chan struct{}), gone: make(chan struct{})}
 	l.public = p
-	if l.addr == nil { // coming back up, it is the same
-		l.addr = ln.Addr()
+	if l.addrs == nil { // coming back up, they are the same
+		l.addrs = p.addrs()
 	}
-	go l.accept(p)
+	for i := range p.lns {
+		go l.accept(p, i)
+	}
 	return nil
 }
 
@@ -107,16 +90,23 @@ func (l *Listener) Down() int {
 		return 0
 	}
 	close(p.stop)
-	_ = p.ln.Close() // it is not used again, whatever it says
-	<-p.gone
-	return l.cut()
+	p.close()
+	for range p.lns {
+		<-p.gone
+	}
+	return l.Cut(func(net.Addr, string) bool { return true })
 }
 
-func (l *Listener) cut() int {
+// Cut cuts the connections there are that match, by the client's address and by
+// the client id of its latest request, and returns their number. Connections by
+// [Listener.Dial] stay.
+func (l *Listener) Cut(match func(remote net.Addr, clientID string) bool) int {
 	l.mu.Lock()
-	cut := make([]*Session, 0, len(l.sessions))
+	var cut []*Session
 	for s := range l.sessions {
-		cut = append(cut, s)
+		if match(s.cfg.Remote, s.ClientID()) {
+			cut = append(cut, s)
+		}
 	}
 	l.mu.Unlock()
 	for _, s := range cut {
@@ -125,18 +115,18 @@ func (l *Listener) cut() int {
 	return len(cut)
 }
 
-// accept takes connections until the listener goes down.
-func (l *Listener) accept(p *public) {
-	defer close(p.gone)
+// accept takes connections by a door until the listener goes down.
+func (l *Listener) accept(p *public, door int) {
+	defer func() { p.gone <- struct{}{} }()
 	for {
-		c, err := p.ln.Accept()
+		c, err := p.lns[door].Accept()
 		if err != nil {
-			if !l.pause(p, err) {
+			if !l.pause(p, door, err) {
 				return
 			}
 			continue
 		}
-		conn := l.follow(c)
+		conn := l.follow(c, door)
 		select {
 		case l.conns <- conn:
 		case <-p.stop:
@@ -148,13 +138,13 @@ func (l *Listener) accept(p *public) {
 
 // pause reports whether to accept again after an error. Running out of file
 // descriptors passes, so it is waited out rather than ending the broker.
-func (l *Listener) pause(p *public, err error) bool {
+func (l *Listener) pause(p *public, door int, err error) bool {
 	select {
 	case <-p.stop:
 		return false
 	default:
 	}
-	l.cfg.Logger.Warn("cannot accept a connection; trying again", "node", l.cfg.Node, "addr", l.addr, "err", err)
+	l.cfg.Logger.Warn("cannot accept a connection; trying again", "node", l.cfg.Node, "addr", p.lns[door].Addr(), "err", err)
 	t := time.NewTimer(10 * time.Millisecond)
 	defer t.Stop()
 	select {
@@ -175,9 +165,9 @@ func (f followed) Read(p []byte) (int, error)  { return f.session.Read(p) }
 func (f followed) Write(p []byte) (int, error) { return f.session.Write(p) }
 func (f followed) Close() error                { return f.session.Close() }
 
-func (l *Listener) follow(c net.Conn) net.Conn {
+func (l *Listener) follow(c net.Conn, door int) net.Conn {
 	cfg := l.cfg
-	cfg.Remote = c.RemoteAddr()
+	cfg.Remote, cfg.Listener, cfg.Login = c.RemoteAddr(), door, l.doors[door].Login
 	s := NewSession(c, cfg)
 	s.done = func() {
 		l.mu.Lock()
@@ -203,7 +193,7 @@ func (p private) RemoteAddr() net.Addr { return p.remote }
 // means the listener's own.
 func (l *Listener) Dial(ctx context.Context, remote net.Addr) (net.Conn, error) {
 	if remote == nil {
-		remote = l.addr
+		remote = l.addrs[0]
 	}
 	server, client := net.Pipe()
 	var err error

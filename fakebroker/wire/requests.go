@@ -22,6 +22,7 @@ type requests struct {
 	changed  []byte // bytes to pass on in place of a frame
 	clientID string // the last one seen
 	opaque   int    // SASL tokens without a header still to come
+	loggedIn bool   // Config.Login was asked
 }
 
 // Read gives the broker the client's next request, or a part of it. The error
@@ -59,6 +60,11 @@ func (s *Session) nextRequest() error {
 		}
 		return err
 	}
+	if s.cfg.Login != nil && !s.loggedIn {
+		s.loggedIn = true
+		s.login()
+		return nil
+	}
 	size := int(int32(binary.BigEndian.Uint32(b)))
 	if s.opaque > 0 {
 		return s.passToken(size)
@@ -95,12 +101,19 @@ func (s *Session) nextRequest() error {
 	if err != nil {
 		return err
 	}
-	h.Node, s.clientID = s.cfg.Node, h.ClientID
+	h.Node, h.Listener = s.cfg.Node, s.cfg.Listener
+	if h.ClientID != s.clientID {
+		s.rename(h.ClientID)
+	}
 
 	rules := s.cfg.Rules.wanting(h)
-	if len(rules) == 0 && frame == nil && h.Key != kmsg.SASLHandshake {
+	if frame == nil && h.Key != kmsg.SASLHandshake && !needRequest(rules) {
 		if answered {
-			s.await(awaited{correlation: h.CorrelationID})
+			a := awaited{correlation: h.CorrelationID}
+			if len(rules) > 0 {
+				a.x = &Exchange{Header: h, session: s, rules: rules, sent: h.Version}
+			}
+			s.await(a)
 		}
 		s.toBroker = frameSize + size
 		return nil
@@ -112,6 +125,13 @@ func (s *Session) nextRequest() error {
 	}
 	x := &Exchange{Header: h, session: s, rules: rules, frame: frame, body: body, sent: h.Version}
 	return s.takeRequest(x, answered)
+}
+
+func (s *Session) rename(clientID string) {
+	s.clientID = clientID
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.name = clientID
 }
 
 // wholeFrame reads the frame that comes next. It grows with what arrives, so
@@ -154,7 +174,7 @@ func (s *Session) takeRequest(x *Exchange, answered bool) error {
 	if answered {
 		a := awaited{correlation: x.CorrelationID}
 		for _, r := range x.rules {
-			if r.Answer != nil {
+			if r.Answer != nil || r.Sent != nil {
 				a.x = x
 			}
 		}

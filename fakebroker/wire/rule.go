@@ -25,6 +25,19 @@ type Rule struct {
 	// are not answered (produce with acks=0) and those whose connection ends
 	// first do not get here. Nil: not called.
 	Answer func(*Exchange)
+
+	// Sent is called with an answer that was written to the client, as all
+	// rules have left it. It comes too late to change anything. Nil: not called.
+	Sent func(*Exchange)
+
+	// AnswerOnly says that the rule never looks at the request. A request that
+	// only such rules want passes uncopied, and has no [Exchange.Request].
+	AnswerOnly bool
+
+	// Skip reports, from an answer's bytes after its length, that the rule
+	// does not need to see it; it must be cheap and must not keep them. An
+	// answer that all its rules skip passes uncopied. Nil: none is skipped.
+	Skip func(h Header, answer []byte) bool
 }
 
 // Rules is the list of rules that connections go by. Both requests and answers
@@ -74,4 +87,9 @@ func (rs *Rules) wanting(h Header) []*Rule {
 		}
 	}
 	return out
+}
+
+// needRequest reports whether one of the rules is to see the request.
+func needRequest(rules []*Rule) bool {
+	return slices.ContainsFunc(rules, func(r *Rule) bool { return r.Request != nil || !r.AnswerOnly })
 }

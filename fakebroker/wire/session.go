@@ -18,6 +18,13 @@ type Config struct {
 	// Node is the broker's node id, for [Header.Node].
 	Node int32
 
+	// Listener is the door that a client came in by, for [Header.Listener].
+	// A [Listener] fills it in.
+	Listener int
+
+	// Login is the door's: see [Door]. A [Listener] fills it in.
+	Login func(client net.Conn) (user, password string)
+
 	// Remote is the client's address, for [Exchange.RemoteAddr]. A [Listener]
 	// fills it in.
 	Remote net.Addr
@@ -67,6 +74,7 @@ type Session struct {
 
 	mu    sync.Mutex
 	queue []awaited // requests still to be answered, oldest first
+	name  string    // the client id last seen, for others than who reads
 }
 
 // awaited is a request that an answer is owed for.
@@ -108,6 +116,13 @@ func (s *Session) fail(err error) error {
 	}
 	_ = s.Close() // the reason for closing is the error to report
 	return err
+}
+
+// ClientID is the client id of the latest request; empty before the first one.
+func (s *Session) ClientID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.name
 }
 
 // wait sleeps, or until the session is closed.
@@ -177,6 +192,9 @@ func (s *Session) flush() error {
 
 // complete takes an answer past the rules and to the client. The turn is held.
 func (s *Session) complete(x *Exchange) error {
+	if x.login {
+		return x.loggedIn()
+	}
 	if err := x.run(func(r *Rule) func(*Exchange) { return r.Answer }); err != nil {
 		return err
 	}
@@ -184,6 +202,13 @@ func (s *Session) complete(x *Exchange) error {
 	if err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}
-	_, err = s.client.Write(frame)
-	return err
+	if _, err = s.client.Write(frame); err != nil {
+		return err
+	}
+	for _, r := range x.rules {
+		if r.Sent != nil {
+			r.Sent(x)
+		}
+	}
+	return nil
 }
