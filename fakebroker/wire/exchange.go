@@ -22,7 +22,7 @@ type Exchange struct {
 	session *Session
 	rules   []*Rule
 
-	frame []byte // the request without its length
+	frame []byte // the request, its length included
 	body  int    // where its body begins
 	req   kmsg.Request
 	sent  int16 // the version the broker was asked in
@@ -142,20 +142,16 @@ func (x *Exchange) skipped(answer []byte) bool {
 
 // requestFrame is the request as the broker shall have it, length included.
 func (x *Exchange) requestFrame() []byte {
-	head := x.frame[:x.body]
-	var dst []byte
 	if !x.dirty {
-		dst = make([]byte, frameSize, frameSize+len(x.frame))
-		dst = append(dst, x.frame...)
-	} else {
-		dst = make([]byte, frameSize, frameSize+len(x.frame)+64)
-		dst = append(dst, head...)
-		binary.BigEndian.PutUint16(dst[frameSize+2:], uint16(x.sent))
-		if x.req.IsFlexible() {
-			dst = append(dst, 0)
-		}
-		dst = x.req.AppendTo(dst)
+		return x.frame
 	}
+	dst := make([]byte, 0, len(x.frame)+64)
+	dst = append(dst, x.frame[:x.body]...)
+	binary.BigEndian.PutUint16(dst[frameSize+2:], uint16(x.sent))
+	if x.req.IsFlexible() {
+		dst = append(dst, 0)
+	}
+	dst = x.req.AppendTo(dst)
 	binary.BigEndian.PutUint32(dst, uint32(len(dst)-frameSize))
 	return dst
 }

@@ -14,6 +14,12 @@ import (
 // holds a header, and of a produce request what says whether it is answered.
 const peekSize = 4 << 10
 
+// maxUnread is the longest frame that is passed on while it is still arriving. A
+// broker makes room for a frame when it has seen its length, so a longer one is
+// passed on when it is all there: many clients that only announce one cost
+// nothing.
+const maxUnread = 1 << 20
+
 // requests is the half of a session that reads what the client asks. Only the
 // goroutine that reads the session touches it.
 type requests struct {
@@ -87,12 +93,13 @@ func (s *Session) nextRequest() error {
 		answered, err = expectsAnswer(h, b[body:])
 	}
 	var frame []byte
-	if errors.Is(err, errShort) && size > len(b) {
+	if short := errors.Is(err, errShort); size > maxUnread || (short && size > len(b)) {
 		if frame, err = s.wholeFrame(size); err != nil {
 			return err
 		}
-		if h, body, err = parseHeader(frame, s.clientID); err == nil {
-			answered, err = expectsAnswer(h, frame[body:])
+		b = frame[frameSize:]
+		if h, body, err = parseHeader(b, s.clientID); err == nil {
+			answered, err = expectsAnswer(h, b[body:])
 		}
 	}
 	if errors.Is(err, errShort) {
@@ -106,8 +113,8 @@ func (s *Session) nextRequest() error {
 		s.rename(h.ClientID)
 	}
 
-	rules := s.cfg.Rules.wanting(h)
-	if frame == nil && h.Key != kmsg.SASLHandshake && !needRequest(rules) {
+	rules := s.cfg.Rules.wanting(h, b[body:])
+	if h.Key != kmsg.SASLHandshake && !needRequest(rules) {
 		if answered {
 			a := awaited{correlation: h.CorrelationID}
 			if len(rules) > 0 {
@@ -115,7 +122,9 @@ func (s *Session) nextRequest() error {
 			}
 			s.await(a)
 		}
-		s.toBroker = frameSize + size
+		if s.changed = frame; frame == nil {
+			s.toBroker = frameSize + size
+		}
 		return nil
 	}
 	if frame == nil {
@@ -123,7 +132,7 @@ func (s *Session) nextRequest() error {
 			return err
 		}
 	}
-	x := &Exchange{Header: h, session: s, rules: rules, frame: frame, body: body, sent: h.Version}
+	x := &Exchange{Header: h, session: s, rules: rules, frame: frame, body: frameSize + body, sent: h.Version}
 	return s.takeRequest(x, answered)
 }
 
@@ -134,13 +143,11 @@ func (s *Session) rename(clientID string) {
 	s.name = clientID
 }
 
-// wholeFrame reads the frame that comes next. It grows with what arrives, so
-// that a length alone does not make it allocate.
+// wholeFrame reads the frame that comes next, length included. It grows with
+// what arrives, so that a length alone does not make it allocate.
 func (s *Session) wholeFrame(size int) ([]byte, error) {
-	if _, err := s.in.Discard(frameSize); err != nil {
-		return nil, err
-	}
 	const step = 1 << 20
+	size += frameSize
 	frame := make([]byte, 0, min(size, step))
 	for len(frame) < size {
 		n := min(size-len(frame), step)

@@ -17,6 +17,11 @@ type Rule struct {
 	// must be cheap. Nil wants everything.
 	Wants func(Header) bool
 
+	// SkipRequest reports, from how a request's body begins (its tags included, and
+	// no less than what fits 4 KiB), that the rule does not want it after all; it
+	// must be cheap and must not keep them. Nil: none is skipped.
+	SkipRequest func(h Header, body []byte) bool
+
 	// Request is called with a request before the broker has it. Nil: not
 	// called.
 	Request func(*Exchange)
@@ -25,6 +30,11 @@ type Rule struct {
 	// are not answered (produce with acks=0) and those whose connection ends
 	// first do not get here. Nil: not called.
 	Answer func(*Exchange)
+
+	// Unanswered is called with a request when the broker closes the
+	// connection in place of answering it. What the rule replies is written
+	// before the connection closes. Nil: not called.
+	Unanswered func(*Exchange)
 
 	// Sent is called with an answer that was written to the client, as all
 	// rules have left it. It comes too late to change anything. Nil: not called.
@@ -78,11 +88,12 @@ func (rs *Rules) all() []*Rule {
 	return nil
 }
 
-// wanting returns the rules that want a request, nil when there are none.
-func (rs *Rules) wanting(h Header) []*Rule {
+// wanting returns the rules that want a request, nil when there are none. body
+// is how it begins.
+func (rs *Rules) wanting(h Header, body []byte) []*Rule {
 	var out []*Rule
 	for _, r := range rs.all() {
-		if r.Wants == nil || r.Wants(h) {
+		if (r.Wants == nil || r.Wants(h)) && (r.SkipRequest == nil || !r.SkipRequest(h, body)) {
 			out = append(out, r)
 		}
 	}

@@ -366,6 +366,8 @@ func FuzzSession(f *testing.F) {
 	f.Add(request(1, 9, produce(0, 9)), []byte{0, 0, 0, 0})
 	shake := kmsg.NewPtrSASLHandshakeRequest()
 	f.Add(append(request(1, 0, shake), 0, 0, 0, 1, 'x'), answer(1, 0, kmsg.NewPtrSASLHandshakeResponse()))
+	f.Add(request(1, 12, kmsg.NewPtrFetchRequest()), answer(1, 12, kmsg.NewPtrFetchResponse()))
+	f.Add([]byte{0x7f, 0xff, 0xff, 0xff}, []byte{0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, requests, answers []byte) {
 		for _, rules := range []*wire.Rules{nil, everything()} {
 			s := wire.NewSession(&client{Reader: bytes.NewReader(requests)}, wire.Config{Rules: rules, MaxFrame: 1 << 20})
