@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"example.com/kafkatest/fakebroker/correct"
 	"example.com/kafkatest/fakebroker/wire"
 )
 
@@ -39,6 +40,7 @@ type Broker struct {
 	lastFault     atomic.Uint32 // id of the last fault
 	ends          ends
 	outage        outage
+	replicas      correct.Placements
 
 	mu     sync.RWMutex // held by whoever asks the cluster, exclusively by Close
 	closed bool

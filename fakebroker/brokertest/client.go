@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -14,8 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// patience bounds what a behaviour waits for.
-const patience = 30 * time.Second
+// patience bounds what a behaviour waits for; in Check, where it is likely to
+// wait in vain, it is impatience.
+const patience, impatience = 30 * time.Second, 3 * time.Second
 
 // newClient is a client as users would make it. It is closed with the test.
 func newClient(t T, c Cluster, opts ...kgo.Opt) *kgo.Client {
@@ -31,7 +33,11 @@ func newClient(t T, c Cluster, opts ...kgo.Opt) *kgo.Client {
 }
 
 func within(t T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	limit := patience
+	if _, checking := t.(*recorder); checking {
+		limit = impatience
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -163,3 +169,13 @@ func codeText(c int16) string {
 	}
 	return fmt.Sprintf("%d (%v)", c, kerr.ErrorForCode(c))
 }
+
+// text is a nullable string as a message of a test has it.
+func text(s *string) string {
+	if s == nil {
+		return "null"
+	}
+	return *s
+}
+
+func number(n int32) string { return strconv.Itoa(int(n)) }

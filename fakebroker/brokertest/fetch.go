@@ -70,18 +70,3 @@ func otherBroker(t T, cl *kgo.Client, than int32) int32 {
 	t.FailNow()
 	return -1
 }
-
-func reassign(t T, cl *kgo.Client, topic string, id, to int32) {
-	t.Helper()
-	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
-	req.TimeoutMillis = int32(patience.Milliseconds())
-	rt := kmsg.NewAlterPartitionAssignmentsRequestTopic()
-	rt.Topic = topic
-	rp := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
-	rp.Partition, rp.Replicas = id, []int32{to}
-	rt.Partitions = append(rt.Partitions, rp)
-	req.Topics = append(req.Topics, rt)
-	resp := ask[*kmsg.AlterPartitionAssignmentsResponse](t, cl, req)
-	code(t, "reassignment", resp.ErrorCode, nil)
-	code(t, "reassignment of "+topic, resp.Topics[0].Partitions[0].ErrorCode, nil)
-}

@@ -39,6 +39,29 @@ type Cluster interface {
 
 	// Log tells about a partition; false when there is none.
 	Log(topic string, partition int32) (Log, bool)
+
+	// Topic tells about a topic; false when there is none.
+	Topic(name string) (Topic, bool)
+
+	// Nodes lists the node ids of all brokers, in order; Up reports which of
+	// them can be reached at present.
+	Nodes() []int32
+	Up(node int32) bool
+
+	// Move makes a broker the leader of a partition, also when it is that
+	// already, which begins a leader epoch. An error says that there is no such
+	// partition or broker.
+	Move(topic string, partition, node int32) error
+
+	// Placements is where replicas are, always the same.
+	Placements() *Placements
+}
+
+// Topic is what is known of a topic.
+type Topic struct {
+	ID       [16]byte
+	Replicas int     // how many each partition was made with
+	Leaders  []int32 // node ids, by partition
 }
 
 // Log is what is known of a partition's log.
@@ -56,6 +79,8 @@ func All(c Cluster) []Correction {
 	return slices.Concat(
 		fetching(c),
 		groups(c),
+		placement(c),
+		reassigning(c),
 	)
 }
 

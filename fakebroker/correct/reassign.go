@@ -1,0 +1,146 @@
+package correct
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
+)
+
+// Reassignments are done when they are answered: all brokers share one log, so
+// there is nothing to copy, and none is ever in progress. On Kafka one can be
+// seen in progress for as long as the new replicas catch up, which takes moments
+// for an empty partition and for ever for a broker that is down.
+func reassigning(c Cluster) []Correction {
+	return []Correction{
+		{
+			Rule: wire.Rule{
+				Name:  "AlterPartitionReassignments moves partitions",
+				Wants: wire.Keys(kmsg.AlterPartitionAssignments),
+				Answer: answered(func(_ *wire.Exchange, req *kmsg.AlterPartitionAssignmentsRequest, resp *kmsg.AlterPartitionAssignmentsResponse) bool {
+					return reassignAll(c, req, resp)
+				}),
+			},
+			Restores:  "KIP-455, KIP-860: replicas are checked, then the partition moves to them",
+			Upstream:  "45_alter_partition_assignments.go accepts what it is told and does nothing",
+			Behaviour: "reassign/a partition moves to another broker",
+		},
+	}
+}
+
+func reassignAll(c Cluster, req *kmsg.AlterPartitionAssignmentsRequest, resp *kmsg.AlterPartitionAssignmentsResponse) bool {
+	if resp.ErrorCode != 0 {
+		return false
+	}
+	type partition struct {
+		topic string
+		id    int32
+	}
+	wanted := make(map[partition][]int32)
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			wanted[partition{t.Topic, p.Partition}] = p.Replicas
+		}
+	}
+	keepFactor := req.Version >= 1 && !req.AllowReplicationFactorChange
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			switch p.ErrorCode {
+			case 0:
+				f := reassign(c, t.Topic, p.Partition, wanted[partition{t.Topic, p.Partition}], keepFactor)
+				p.ErrorCode, p.ErrorMessage = f.code(), f.text()
+			case kerr.UnknownTopicOrPartition.Code:
+				msg := fmt.Sprintf("Unable to find a topic named %s.", t.Topic)
+				if _, ok := c.Topic(t.Topic); ok {
+					msg = fmt.Sprintf("Unable to find partition %s:%d.", t.Topic, p.Partition)
+				}
+				p.ErrorMessage = &msg
+			}
+		}
+	}
+	resp.AllowReplicationFactorChange = req.AllowReplicationFactorChange
+	return true
+}
+
+// reassign moves a partition to the brokers given.
+func reassign(c Cluster, topic string, partition int32, to []int32, keepFactor bool) *refusal {
+	if f := checkReplicas(c, to); f != nil {
+		return f
+	}
+	t, ok := c.Topic(topic)
+	if !ok || int(partition) >= len(t.Leaders) {
+		return nil // deleted since it was answered
+	}
+	was := replicasOf(c, t, partition)
+	if keepFactor && len(was) != len(to) {
+		return refuse(kerr.InvalidReplicationFactor, "The replication factor is changed from %d to %d", len(was), len(to))
+	}
+	c.Placements().set(t.ID, partition, to)
+	leader := t.Leaders[partition]
+	if !slices.Contains(to, leader) {
+		leader = max(firstUp(c, to), 0)
+	}
+	gone := slices.ContainsFunc(was, func(n int32) bool { return !slices.Contains(to, n) })
+	if leader != t.Leaders[partition] || gone { // which begins an epoch
+		if err := c.Move(topic, partition, leader); err != nil {
+			return nil // as above
+		}
+	}
+	return nil
+}
+
+// replicasOf is where a partition is: as placed, or on its leader.
+func replicasOf(c Cluster, t Topic, partition int32) []int32 {
+	if known := c.Placements().Of(t.ID, partition); known != nil {
+		return known
+	}
+	return []int32{t.Leaders[partition]}
+}
+
+// checkReplicas holds an assignment made by hand to Kafka's rules, nil when it
+// keeps them.
+func checkReplicas(c Cluster, replicas []int32) *refusal {
+	if len(replicas) == 0 {
+		return refuse(kerr.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
+	}
+	nodes := c.Nodes()
+	sorted := slices.Sorted(slices.Values(replicas))
+	for i, n := range sorted {
+		if !slices.Contains(nodes, n) {
+			return refuse(kerr.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", n)
+		}
+		if i > 0 && sorted[i-1] == n {
+			return refuse(kerr.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", n)
+		}
+	}
+	return nil
+}
+
+// refusal is an error code and what Kafka says with it. Nil is no error.
+type refusal struct {
+	err     *kerr.Error
+	message string
+}
+
+func refuse(err *kerr.Error, format string, args ...any) *refusal {
+	return &refusal{err, fmt.Sprintf(format, args...)}
+}
+
+func (r *refusal) code() int16 {
+	if r == nil {
+		return 0
+	}
+	return r.err.Code
+}
+
+func (r *refusal) text() *string {
+	if r == nil {
+		return nil
+	}
+	return &r.message
+}
