@@ -81,7 +81,7 @@ func Behaviours() []Behaviour {
 	all := slices.Concat(
 		groupBehaviours(),
 		fetchBehaviours(),
-		placementBehaviours(),
+		topicBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })
 	return all

@@ -79,8 +79,7 @@ func All(c Cluster) []Correction {
 	return slices.Concat(
 		fetching(c),
 		groups(c),
-		placement(c),
-		reassigning(c),
+		topics(c),
 	)
 }
 

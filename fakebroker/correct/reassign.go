@@ -78,7 +78,7 @@ func reassign(c Cluster, topic string, partition int32, to []int32, keepFactor b
 	}
 	was := replicasOf(c, t, partition)
 	if keepFactor && len(was) != len(to) {
-		return refuse(kerr.InvalidReplicationFactor, "The replication factor is changed from %d to %d", len(was), len(to))
+		return reject(kerr.InvalidReplicationFactor, "The replication factor is changed from %d to %d", len(was), len(to))
 	}
 	c.Placements().set(t.ID, partition, to)
 	leader := t.Leaders[partition]
@@ -106,16 +106,16 @@ func replicasOf(c Cluster, t Topic, partition int32) []int32 {
 // keeps them.
 func checkReplicas(c Cluster, replicas []int32) *refusal {
 	if len(replicas) == 0 {
-		return refuse(kerr.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
+		return reject(kerr.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
 	}
 	nodes := c.Nodes()
 	sorted := slices.Sorted(slices.Values(replicas))
 	for i, n := range sorted {
 		if !slices.Contains(nodes, n) {
-			return refuse(kerr.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", n)
+			return reject(kerr.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", n)
 		}
 		if i > 0 && sorted[i-1] == n {
-			return refuse(kerr.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", n)
+			return reject(kerr.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", n)
 		}
 	}
 	return nil
@@ -127,7 +127,7 @@ type refusal struct {
 	message string
 }
 
-func refuse(err *kerr.Error, format string, args ...any) *refusal {
+func reject(err *kerr.Error, format string, args ...any) *refusal {
 	return &refusal{err, fmt.Sprintf(format, args...)}
 }
 

@@ -1,0 +1,9 @@
+package brokertest
+
+import "slices"
+
+func topicBehaviours() []Behaviour {
+	return slices.Concat(
+		placementBehaviours(),
+	)
+}

@@ -1,0 +1,12 @@
+package correct
+
+import "slices"
+
+// topics is what is corrected about topics and partitions, but for their
+// configurations.
+func topics(c Cluster) []Correction {
+	return slices.Concat(
+		placement(c),
+		reassigning(c),
+	)
+}
