@@ -15,6 +15,12 @@ import (
 // Kafka's, and what the inspection and the outages need to see. They come before
 // any fault.
 func (b *Broker) correct() {
+	if v, _ := release(b.cfg.AsVersion); v != nil { // checked before
+		b.rules.Add(b.speakAs(v))
+	}
+	if len(b.cfg.NodeIDs) > 0 {
+		b.rules.Add(b.translateRequests())
+	}
 	for _, c := range correct.All(corrected{b}) {
 		if c.Name != b.cfg.without {
 			b.rules.Add(c.Rule)
@@ -22,7 +28,11 @@ func (b *Broker) correct() {
 	}
 	b.rules.Add(b.noticeTransactions())
 	b.rules.Add(b.hideBrokersDown())
-	b.rules.Add(b.askBrokersDown())
+	b.rules.Add(b.standInForController())
+	b.rules.Add(b.nameCoordinators())
+	b.rules.Add(b.serveWhereCoordinated())
+	b.rules.Add(b.translateAnswers())
+	b.rules.Add(b.translateEndpoints())
 }
 
 // corrected is the cluster as corrections see it.
@@ -32,6 +42,9 @@ type corrected struct{ *Broker }
 func (b corrected) Ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
 	return b.ask(ctx, node, req)
 }
+
+// SASL reports whether somebody has to authenticate.
+func (b corrected) SASL() bool { return len(b.cfg.SASL) > 0 }
 
 // Log tells about a partition.
 func (b corrected) Log(topic string, partition int32) (correct.Log, bool) {
@@ -51,6 +64,12 @@ func (b corrected) Log(topic string, partition int32) (correct.Log, bool) {
 		}
 	}
 	return l, true
+}
+
+// TopicName is the name of a topic id.
+func (b corrected) TopicName(id [16]byte) (string, bool) {
+	name := b.topicByID(id)
+	return name, name != ""
 }
 
 // noticeTransactions tells when logs begin to hold control records: before that,

@@ -80,7 +80,9 @@ type T interface {
 func Behaviours() []Behaviour {
 	all := slices.Concat(
 		groupBehaviours(),
+		limitBehaviours(),
 		fetchBehaviours(),
+		saslBehaviours(),
 		topicBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })

@@ -179,3 +179,15 @@ func text(s *string) string {
 }
 
 func number(n int32) string { return strconv.Itoa(int(n)) }
+
+// describe is what the metadata have of a topic.
+func describe(t T, cl *kgo.Client, topic string) kmsg.MetadataResponseTopic {
+	t.Helper()
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = &topic
+	req.Topics = append(req.Topics, rt)
+	resp := ask[*kmsg.MetadataResponse](t, cl, req)
+	code(t, "topic "+topic, resp.Topics[0].ErrorCode, nil)
+	return resp.Topics[0]
+}

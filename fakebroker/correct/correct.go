@@ -28,6 +28,9 @@ type Correction struct {
 	// Behaviour is the name of the behaviour in package brokertest that fails
 	// without it.
 	Behaviour string
+
+	// Fatal says that without it the broker panics, and takes the process along.
+	Fatal bool
 }
 
 // Cluster is what corrections ask of the cluster that they are for. Its methods
@@ -53,8 +56,14 @@ type Cluster interface {
 	// partition or broker.
 	Move(topic string, partition, node int32) error
 
+	// SASL reports whether some listener asks clients to authenticate.
+	SASL() bool
+
 	// Placements is where replicas are, always the same.
 	Placements() *Placements
+
+	// TopicName is the name of a topic id; false when there is none.
+	TopicName(id [16]byte) (string, bool)
 }
 
 // Topic is what is known of a topic.
@@ -79,7 +88,9 @@ func All(c Cluster) []Correction {
 	return slices.Concat(
 		fetching(c),
 		groups(c),
+		authenticates(c),
 		topics(c),
+		limits(c),
 	)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -39,12 +40,15 @@ func TestSession_longFrameIsPassedOnWhenItIsAllThere(t *testing.T) {
 			s := wire.NewSession(&client{Reader: bytes.NewReader(in)}, cfg)
 			got, err := io.ReadAll(s)
 			noError(t, err)
-			equal(t, "passed on as it was", bytes.Equal(got, in), true)
+			if !bytes.Equal(got, in) {
+				t.Errorf("%d bytes were passed on as %d others", len(in), len(got))
+			}
 
 			s = wire.NewSession(&client{Reader: bytes.NewReader(in[:len(in)-1])}, cfg)
 			got, err = io.ReadAll(s)
-			equal(t, "bytes of a frame that never came", len(got), 0)
-			equal(t, "unexpected EOF", errors.Is(err, io.ErrUnexpectedEOF), true)
+			if len(got) > 0 || !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("of a frame that never came: %d bytes, %v", len(got), err)
+			}
 		})
 	}
 }
@@ -58,8 +62,7 @@ func TestRule_skipsRequestsByHowTheyBegin(t *testing.T) {
 	rules := new(wire.Rules)
 	rules.Add(wire.Rule{
 		SkipRequest: func(h wire.Header, body []byte) bool {
-			equal(t, "API", h.Key, kmsg.Heartbeat)
-			return bytes.Contains(body, []byte("dull"))
+			return h.Key == kmsg.Heartbeat && bytes.Contains(body, []byte("dull"))
 		},
 		Request: func(x *wire.Exchange) { seen = append(seen, x.CorrelationID) },
 	})
@@ -67,6 +70,7 @@ func TestRule_skipsRequestsByHowTheyBegin(t *testing.T) {
 	s := wire.NewSession(&client{Reader: iotest.OneByteReader(bytes.NewReader(in))}, wire.Config{Rules: rules})
 	got, err := io.ReadAll(s)
 	noError(t, err)
-	equal(t, "passed on as it was", bytes.Equal(got, in), true)
-	equal(t, "seen", seen, []int32{2})
+	if !bytes.Equal(got, in) || !slices.Equal(seen, []int32{2}) {
+		t.Errorf("passed on as it was: %v; seen: %v", bytes.Equal(got, in), seen)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kbin"
@@ -34,13 +35,20 @@ type Exchange struct {
 	replied   bool // the answer is a rule's
 	login     bool // the session's own, which the client does not see
 
+	bare bool // a SASL token without a header, and so is its answer
+
 	delay time.Duration
 	cut   bool
+	last  bool // the connection closes behind the answer
 }
 
 // Context ends when the connection does. Rules that wait for something wait for
 // this too.
 func (x *Exchange) Context() context.Context { return x.session.ctx }
+
+// Memory is what rules remember about the connection, until it ends. Keys are of
+// the rule's own type, as with a context.
+func (x *Exchange) Memory() *sync.Map { return &x.session.memory }
 
 // RemoteAddr is the client's address, nil when it is not known.
 func (x *Exchange) RemoteAddr() net.Addr { return x.session.cfg.Remote }
@@ -52,6 +60,17 @@ func (x *Exchange) Request() (kmsg.Request, error) {
 	if x.req != nil {
 		return x.req, nil
 	}
+	req, err := x.Original()
+	if err != nil {
+		return nil, err
+	}
+	x.req = req
+	return req, nil
+}
+
+// Original decodes the request as the client sent it, whatever rules have made of
+// it since. It is a new one at each call.
+func (x *Exchange) Original() (kmsg.Request, error) {
 	if x.frame == nil {
 		return nil, errors.New("the request was not kept: the rule is one for answers only")
 	}
@@ -64,7 +83,6 @@ func (x *Exchange) Request() (kmsg.Request, error) {
 	if err := req.ReadFrom(r.Src); err != nil {
 		return nil, fmt.Errorf("%w: %s v%d: %w", ErrMalformed, x.Key.Name(), x.Version, err)
 	}
-	x.req = req
 	return req, nil
 }
 
@@ -129,7 +147,7 @@ func (x *Exchange) run(phase func(*Rule) func(*Exchange)) error {
 
 // skipped reports whether no rule needs to see the answer.
 func (x *Exchange) skipped(answer []byte) bool {
-	if x.login || x.sent != x.Version {
+	if x.login || x.bare || x.sent != x.Version {
 		return false
 	}
 	for _, r := range x.rules {
@@ -158,6 +176,9 @@ func (x *Exchange) requestFrame() []byte {
 
 // answerFrame is the answer as the client shall have it, length included.
 func (x *Exchange) answerFrame() ([]byte, error) {
+	if x.bare {
+		return x.bareToken()
+	}
 	if !x.respDirty && x.sent == x.Version {
 		dst := make([]byte, frameSize, frameSize+len(x.answer))
 		binary.BigEndian.PutUint32(dst, uint32(len(x.answer)))

@@ -1,0 +1,95 @@
+package brokertest
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func limitBehaviours() []Behaviour {
+	return []Behaviour{
+		{
+			Name:   "limits/topics with too many partitions are refused",
+			Source: "ReplicationControlManager.createTopics, MAX_PARTITIONS_PER_BATCH",
+			Run:    tooManyPartitionsOfTopics,
+		},
+		{
+			Name:   "limits/a topic does not get too many partitions at once",
+			Source: "ReplicationControlManager.createPartitions, BoundedListTooLongException",
+			Run:    tooManyPartitionsAdded,
+		},
+		{
+			Name:   "limits/records for unknown topic ids are refused one by one",
+			Source: "KIP-516: Produce v13",
+			Run:    unknownTopicIDsProducedTo,
+		},
+	}
+}
+
+func tooManyPartitionsOfTopics(t T, c Cluster) {
+	cl := newClient(t, c)
+	for _, counts := range [][]int32{{10_001}, {1<<31 - 1}, {1, 6_000, 6_000}} {
+		req := kmsg.NewPtrCreateTopicsRequest()
+		req.TimeoutMillis = int32(patience.Milliseconds())
+		for _, n := range counts {
+			rt := kmsg.NewCreateTopicsRequestTopic()
+			rt.Topic, rt.NumPartitions, rt.ReplicationFactor = name("topic"), n, 1
+			req.Topics = append(req.Topics, rt)
+		}
+		resp := ask[*kmsg.CreateTopicsResponse](t, cl, req)
+		equal(t, "topics answered", len(resp.Topics), len(counts))
+		for _, rt := range resp.Topics {
+			code(t, "topic", rt.ErrorCode, kerr.PolicyViolation)
+			equal(t, "message", text(rt.ErrorMessage), "Excessively large number of partitions per request.")
+		}
+	}
+}
+
+func tooManyPartitionsAdded(t T, c Cluster) {
+	cl := newClient(t, c)
+	topic := newTopic(t, cl, 1)
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	req.TimeoutMillis = int32(patience.Milliseconds())
+	for name, count := range map[string]int32{topic: 1<<31 - 1, name("topic"): 2} {
+		rt := kmsg.NewCreatePartitionsRequestTopic()
+		rt.Topic, rt.Count = name, count
+		req.Topics = append(req.Topics, rt)
+	}
+	resp := ask[*kmsg.CreatePartitionsResponse](t, cl, req)
+	equal(t, "topics answered", len(resp.Topics), 2)
+	for _, rt := range resp.Topics {
+		code(t, "topic", rt.ErrorCode, kerr.UnknownServerError)
+	}
+	equal(t, "partitions", len(describe(t, cl, topic).Partitions), 1)
+}
+
+func unknownTopicIDsProducedTo(t T, c Cluster) {
+	cl := newClient(t, c)
+	topic := newTopic(t, cl, 2)
+	meta := describe(t, cl, topic)
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks, req.TimeoutMillis = 1, int32(patience.Milliseconds())
+	ids := [][16]byte{{1}, meta.TopicID, {2}}
+	for _, id := range ids {
+		rt := kmsg.NewProduceRequestTopic()
+		rt.TopicID = id
+		rp := kmsg.NewProduceRequestTopicPartition()
+		rp.Records = batch("a")
+		rt.Partitions = append(rt.Partitions, rp)
+		req.Topics = append(req.Topics, rt)
+	}
+	leader := meta.Partitions[slices.IndexFunc(meta.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Partition == 0 })].Leader
+	answer, err := cl.Broker(int(leader)).Request(within(t), req)
+	noError(t, err)
+	resp := answer.(*kmsg.ProduceResponse)
+	equal(t, "topics answered", len(resp.Topics), len(ids))
+	for _, rt := range resp.Topics {
+		equal(t, "partitions answered", len(rt.Partitions), 1)
+		want := kerr.UnknownTopicID
+		if rt.TopicID == meta.TopicID {
+			want = nil
+		}
+		code(t, "partition", rt.Partitions[0].ErrorCode, want)
+	}
+}

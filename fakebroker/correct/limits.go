@@ -1,0 +1,151 @@
+package correct
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
+)
+
+// maxPartitions is how many partitions a request may create, because Kafka's
+// controller writes so many records in one batch at most.
+const maxPartitions = 10_000
+
+// limits keeps requests from kfake that it cannot survive.
+func limits(c Cluster) []Correction {
+	return []Correction{
+		{
+			Rule: wire.Rule{
+				Name:    "CreateTopics makes a bounded number of partitions",
+				Wants:   wire.Keys(kmsg.CreateTopics),
+				Request: asked(boundTopics),
+			},
+			Restores:  "ReplicationControlManager.createTopics: more than 10,000 partitions in a request are a policy violation",
+			Upstream:  "19_create_topics.go makes as many as asked for, until memory ends",
+			Behaviour: "limits/topics with too many partitions are refused",
+		},
+		{
+			Rule: wire.Rule{
+				Name:    "CreatePartitions makes a bounded number of partitions",
+				Wants:   wire.Keys(kmsg.CreatePartitions),
+				Request: asked(func(x *wire.Exchange, req *kmsg.CreatePartitionsRequest) { boundPartitions(c, x, req) }),
+			},
+			Restores:  "ReplicationControlManager.createPartitions: a batch of more than 10,000 records fails, with an unknown server error",
+			Upstream:  "37_create_partitions.go makes as many as asked for, until memory ends",
+			Behaviour: "limits/a topic does not get too many partitions at once",
+		},
+		{
+			Rule: wire.Rule{
+				Name:        "Produce tells unknown topic ids apart",
+				Wants:       func(h wire.Header) bool { return h.Key == kmsg.Produce && h.Version >= producedByID },
+				SkipRequest: func(_ wire.Header, body []byte) bool { return producedTopics(body) == 1 },
+				Request:     asked(func(x *wire.Exchange, req *kmsg.ProduceRequest) { produceKnown(c, x, req) }),
+				Answer:      refuseUnknown,
+			},
+			Restores:  "KIP-516: a partition of an unknown topic id is answered with UNKNOWN_TOPIC_ID, under its topic id",
+			Upstream:  "00_produce.go takes partitions of unknown topic ids for one another, and panics",
+			Behaviour: "limits/records for unknown topic ids are refused one by one",
+			Fatal:     true,
+		},
+	}
+}
+
+func boundTopics(x *wire.Exchange, req *kmsg.CreateTopicsRequest) {
+	total := 0
+	for _, t := range req.Topics {
+		total += max(1, int(t.NumPartitions), len(t.ReplicaAssignment))
+	}
+	if total <= maxPartitions {
+		return
+	}
+	resp := kmsg.NewPtrCreateTopicsResponse()
+	for _, t := range req.Topics {
+		rt := kmsg.NewCreateTopicsResponseTopic()
+		rt.Topic, rt.ErrorCode = t.Topic, kerr.PolicyViolation.Code
+		rt.ErrorMessage = kmsg.StringPtr("Excessively large number of partitions per request.")
+		resp.Topics = append(resp.Topics, rt)
+	}
+	x.Reply(resp)
+}
+
+func boundPartitions(c Cluster, x *wire.Exchange, req *kmsg.CreatePartitionsRequest) {
+	total := 0
+	for _, t := range req.Topics {
+		topic, _ := c.Topic(t.Topic) // an unknown one has none
+		total += max(0, int(t.Count)-len(topic.Leaders))
+	}
+	if total <= maxPartitions {
+		return
+	}
+	resp := kmsg.NewPtrCreatePartitionsResponse()
+	for _, t := range req.Topics {
+		rt := kmsg.NewCreatePartitionsResponseTopic()
+		rt.Topic, rt.ErrorCode = t.Topic, kerr.UnknownServerError.Code
+		resp.Topics = append(resp.Topics, rt)
+	}
+	x.Reply(resp)
+}
+
+// producedByID is the first version of Produce that names topics by their ids.
+const producedByID = 13
+
+// producedTopics is the number of topics in a Produce request of which the body
+// begins so, -1 when it cannot be told.
+func producedTopics(body []byte) int {
+	r := kbin.Reader{Src: body}
+	kmsg.SkipTags(&r)
+	r.CompactNullableString() // transactional id
+	r.Int16()                 // acks
+	r.Int32()                 // timeout
+	n := r.CompactArrayLen()
+	if !r.Ok() {
+		return -1
+	}
+	return int(n)
+}
+
+// produceKnown asks the broker for the topics that it knows.
+func produceKnown(c Cluster, x *wire.Exchange, req *kmsg.ProduceRequest) {
+	known := *req
+	known.Topics = slices.DeleteFunc(slices.Clone(req.Topics), func(t kmsg.ProduceRequestTopic) bool {
+		_, ok := c.TopicName(t.TopicID)
+		return !ok
+	})
+	if len(known.Topics) < len(req.Topics) {
+		x.SetRequest(&known)
+	}
+}
+
+// refuseUnknown answers for the topics that produceKnown has left out.
+func refuseUnknown(x *wire.Exchange) {
+	original, err := x.Original()
+	if err != nil {
+		return
+	}
+	answer, err := x.Response()
+	if err != nil {
+		return
+	}
+	resp := answer.(*kmsg.ProduceResponse)
+	var missing []kmsg.ProduceResponseTopic
+	for _, t := range original.(*kmsg.ProduceRequest).Topics {
+		if slices.ContainsFunc(resp.Topics, func(rt kmsg.ProduceResponseTopic) bool { return rt.TopicID == t.TopicID }) {
+			continue
+		}
+		rt := kmsg.NewProduceResponseTopic()
+		rt.TopicID = t.TopicID
+		for _, p := range t.Partitions {
+			rp := kmsg.NewProduceResponseTopicPartition()
+			rp.Partition, rp.ErrorCode, rp.BaseOffset, rp.LogStartOffset = p.Partition, kerr.UnknownTopicID.Code, -1, -1
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		missing = append(missing, rt)
+	}
+	if len(missing) > 0 {
+		resp.Topics = append(resp.Topics, missing...)
+		x.SetResponse(resp)
+	}
+}
