@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,10 +30,13 @@ type Broker struct {
 	cfg       Config
 	cluster   *kfake.Cluster
 	network   *kfake.VirtualNetwork // nil for TCP
-	listeners []*wire.Listener      // by node id
-	ports     []*port               // by node id, for TCP
+	listeners []*wire.Listener      // by kfake's node id, as all of what has one inside the process
+	told      [][]hostport          // what clients are told, by listener and node id
+	ports     []*port               // for TCP
 	rules     *wire.Rules
-	password  string // of the inspector, when there is SASL
+	made      *certificates   // nil when the config has its own
+	password  string          // of the inspector, when connections have a user
+	insiders  map[string]bool // users with that password
 
 	transactional atomic.Bool   // logs may hold control records
 	lastFault     atomic.Uint32 // id of the last fault
@@ -85,35 +87,24 @@ func Start(cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, rules: new(wire.Rules)}
+	b := &Broker{cfg: cfg, rules: new(wire.Rules), insiders: make(map[string]bool)}
 	b.transactional.Store(cfg.DataDir != "") // who knows what was written before
-	b.correct()
+	if cfg.authenticates() {
+		b.password = rand.Text()
+	}
+	if err := b.certify(); err != nil {
+		return nil, err
+	}
 	if err := b.listen(); err != nil {
 		b.stopListening()
 		return nil, err
 	}
+	b.correct()
 	if err := b.start(); err != nil {
 		_ = b.Close() // the first error is the one to report
 		return nil, err
 	}
 	return b, nil
-}
-
-// listen opens a listener for each broker, before anything else is started.
-func (b *Broker) listen() error {
-	if b.cfg.Network == InMemory {
-		b.network = new(kfake.VirtualNetwork)
-	}
-	for node, addr := range b.cfg.Listen {
-		ln, err := wire.Listen(b.opener(addr), wire.Config{
-			Node: int32(node), Rules: b.rules, Logger: b.cfg.Logger,
-		})
-		if err != nil {
-			return &ConfigError{Field: "Listen", Err: fmt.Errorf("cannot listen on %s; choose another address: %w", addr, err)}
-		}
-		b.listeners = append(b.listeners, ln)
-	}
-	return nil
 }
 
 func (b *Broker) stopListening() {
@@ -143,6 +134,9 @@ func (b *Broker) start() error {
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
 	b.cluster = cluster
+	if err := b.createACLs(); err != nil {
+		return err
+	}
 	for _, t := range b.cfg.Topics {
 		err := b.CreateTopic(t)
 		if b.cfg.DataDir != "" && errors.Is(err, ErrTopicExists) {
@@ -170,7 +164,7 @@ func (b *Broker) options() []kfake.Opt {
 	opts := []kfake.Opt{
 		kfake.Ports(ports...), // one broker each; the listeners are ours
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
-			ln := b.listeners[next]
+			ln := named{b.listeners[next], b.told[0][next]}
 			next++
 			return ln, nil
 		}),
@@ -187,13 +181,7 @@ func (b *Broker) options() []kfake.Opt {
 	if b.cfg.MaxSessionTimeout > 0 {
 		opts = append(opts, kfake.GroupMaxSessionTimeout(b.cfg.MaxSessionTimeout))
 	}
-	if len(b.cfg.SASL) > 0 {
-		b.password = rand.Text()
-		opts = append(opts, kfake.EnableSASL(), kfake.Superuser(Plain, inspector, b.password))
-		for _, u := range b.cfg.SASL {
-			opts = append(opts, kfake.Superuser(u.Mechanism, u.Name, u.Password))
-		}
-	}
+	opts = append(opts, b.users()...)
 	return opts
 }
 
@@ -215,20 +203,21 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-// Addrs are the HOST:PORT of the brokers, by node id: what clients dial.
+// Addrs are the HOST:PORT of the brokers, in the order of the config: what
+// clients dial, by the first listener.
 func (b *Broker) Addrs() []string {
 	addrs := make([]string, len(b.listeners))
-	for i, ln := range b.listeners {
-		addrs[i] = ln.Addr().String()
+	for i, a := range b.told[0] {
+		addrs[i] = a.String()
 	}
 	return addrs
 }
 
-// hostport is a broker's address as answers have it.
+// hostport is a broker's address as answers have it, before they are translated
+// for the listener that a client came in by.
 func (b *Broker) hostport(node int32) (string, int32) {
-	host, port, _ := net.SplitHostPort(b.listeners[node].Addr().String()) // an address of a listener has both
-	n, _ := strconv.ParseInt(port, 10, 32)
-	return host, int32(n)
+	a := b.told[0][node]
+	return a.host, a.port
 }
 
 // do asks the cluster something while it cannot be closed: kfake would wait for

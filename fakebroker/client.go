@@ -14,16 +14,27 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// ClientOptions are the options that a franz-go client needs to connect: the
-// addresses, the network's dialer, TLS that trusts the certificates of
+// ClientOptions are the options that a franz-go client needs to connect to the
+// first listener: see [Broker.ListenerOptions].
+func (b *Broker) ClientOptions() []kgo.Opt { return b.ListenerOptions(0) }
+
+// ListenerOptions are the options that a franz-go client needs to connect to a
+// listener, by its place in [Broker.Listeners]: the addresses, a dialer that
+// reaches them from this process, TLS that trusts the certificates of
 // Config.TLS, and the first user of Config.SASL. A server that asks for client
-// certificates needs a dialer of one's own. The slice is new at each call.
-func (b *Broker) ClientOptions() []kgo.Opt {
-	opts := []kgo.Opt{kgo.SeedBrokers(b.Addrs()...)}
-	if b.network != nil || b.cfg.TLS != nil {
-		opts = append(opts, kgo.Dialer(b.dialer()))
+// certificates is shown one if its own was made at start, and needs a dialer of
+// one's own if not. The slice is new at each call.
+func (b *Broker) ListenerOptions(listener int) []kgo.Opt {
+	l := b.cfg.Listeners[listener]
+	addrs := make([]string, len(b.told[listener]))
+	for i, a := range b.told[listener] {
+		addrs[i] = a.String()
 	}
-	if len(b.cfg.SASL) > 0 {
+	opts := []kgo.Opt{kgo.SeedBrokers(addrs...)}
+	if b.network != nil || l.TLS || len(l.Advertise) > 0 {
+		opts = append(opts, kgo.Dialer(b.dialer(listener)))
+	}
+	if l.SASL {
 		opts = append(opts, kgo.SASL(b.cfg.SASL[0].mechanism()))
 	}
 	return opts
@@ -42,18 +53,16 @@ func (u User) mechanism() sasl.Mechanism {
 
 type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
-func (b *Broker) dialer() dialer {
+func (b *Broker) dialer(listener int) dialer {
 	dial := new(net.Dialer).DialContext
 	if b.network != nil {
 		dial = b.dialInMemory
 	}
-	if b.cfg.TLS == nil {
-		return dial
-	}
+	l := b.cfg.Listeners[listener]
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		raw, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
+		raw, err := dial(ctx, network, b.dialable(listener, addr))
+		if err != nil || !l.TLS {
+			return raw, err
 		}
 		conn := tls.Client(raw, b.clientTLS(addr))
 		if err := conn.HandshakeContext(ctx); err != nil {
@@ -78,6 +87,9 @@ func (b *Broker) dialInMemory(ctx context.Context, network, addr string) (net.Co
 func (b *Broker) clientTLS(addr string) *tls.Config {
 	host, _, _ := net.SplitHostPort(addr) // an address of ours
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool(), ServerName: host}
+	if b.made != nil {
+		c.Certificates = []tls.Certificate{b.made.client}
+	}
 	for _, chain := range b.cfg.TLS.Certificates {
 		for i, der := range chain.Certificate {
 			cert, err := x509.ParseCertificate(der)
@@ -91,25 +103,4 @@ func (b *Broker) clientTLS(addr string) *tls.Config {
 		}
 	}
 	return c
-}
-
-// opener is how a broker's listener is opened, the first time and when it comes
-// back from being down. TLS ends below wire, which reads plain text.
-func (b *Broker) opener(addr string) func() (net.Listener, error) {
-	open := func() (net.Listener, error) { return b.network.Listen("tcp", addr) }
-	if b.network == nil {
-		p := &port{addr: addr}
-		b.ports = append(b.ports, p)
-		open = p.listen
-	}
-	if b.cfg.TLS == nil {
-		return open
-	}
-	return func() (net.Listener, error) {
-		ln, err := open()
-		if err != nil {
-			return nil, err
-		}
-		return tls.NewListener(ln, b.cfg.TLS), nil
-	}
 }

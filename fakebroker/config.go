@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -40,18 +39,37 @@ func (n Network) String() string {
 // Config says what cluster to start. The zero value is one broker on a free
 // loopback port, without topics.
 type Config struct {
-	// Brokers is the number of brokers, with node ids from 0. Zero means one,
-	// or one for each address in Listen.
+	// Brokers is the number of brokers. Zero means one, or as many as there are
+	// addresses in Listen, NodeIDs or Racks.
 	Brokers int
+
+	// NodeIDs are the node ids of the brokers (Kafka's node.id), each its own
+	// and not negative. They are what clients see, and what everything here
+	// that takes or returns a node id means. Empty means 0, 1, 2, ...
+	NodeIDs []int32
+
+	// Racks are the racks of the brokers (Kafka's broker.rack), an empty one for
+	// none. Empty means that no broker has a rack.
+	Racks []string
 
 	// Network carries the connections. The zero value is TCP.
 	Network Network
 
 	// Listen has one HOST:PORT for each broker, TCP only; port 0 takes a free
 	// one. Clients are told these addresses, so they must be dialable:
-	// 0.0.0.0 is refused, as Kafka refuses to advertise it. Empty means
-	// 127.0.0.1:0 for each broker.
+	// 0.0.0.0 is refused without Advertise, as Kafka refuses to advertise it.
+	// Empty means 127.0.0.1:0 for each broker.
 	Listen []string
+
+	// Advertise is what clients are told in place of Listen: see
+	// [Listener.Advertise].
+	Advertise []string
+
+	// Listeners are several ways in to the same brokers, in place of Listen and
+	// Advertise. Empty means one, which has TLS when TLS is set and SASL when
+	// there are users. [Broker.Addrs] and [Broker.ClientOptions] are of the
+	// first.
+	Listeners []Listener
 
 	// Topics exist from the start. One that DataDir has already stays as it is
 	// there.
@@ -62,16 +80,42 @@ type Config struct {
 	// in a test a missing topic is a mistake.
 	AutoCreateTopics bool
 
-	// TLS is the server's side of TLS; nil means plain text. Its Certificates
-	// are what ClientOptions trusts.
+	// TLS is the server's side of TLS; its Certificates are what ClientOptions
+	// trusts. Nil means plain text, or with Listeners a certificate made at
+	// start for those with TLS. The subject of a verified client certificate is
+	// who the client is, where SASL does not say.
 	TLS *tls.Config
 
-	// SASL makes clients authenticate as one of these users, who may do
-	// everything. Empty means no authentication.
+	// TLSDir is a folder to write a certificate to that was made at start, for
+	// clients to trust: ca.pem, and with it ca-key.pem, broker.pem,
+	// broker-key.pem, and client.pem and client-key.pem (User:CN=client) for
+	// clients that need one. A CA that is there is used again. One is made
+	// where TLS has no certificate. Empty means that none is written.
+	TLSDir string
+
+	// SASL makes clients authenticate as one of these users. They may do
+	// everything, unless ACLs or Superusers are set. Empty means no
+	// authentication.
 	SASL []User
 
-	// DataDir keeps topics, records and groups in files, to be found again by
-	// the next start. Users are always those of SASL. Empty means memory only.
+	// ACLs say who may do what, by Kafka's rules: what no ACL allows is denied,
+	// but to Superusers (Kafka's StandardAuthorizer with its default
+	// allow.everyone.if.no.acl.found=false). Clients can change them. When this
+	// and Superusers are empty everybody may do everything.
+	ACLs []ACL
+
+	// Superusers may do everything, with or without Kafka's "User:" in front.
+	// The user without a name is ANONYMOUS.
+	Superusers []string
+
+	// AsVersion has the brokers speak no newer protocol than a release of Kafka
+	// did, such as "2.8" or "3.9": see [Releases]. What they answer stays what
+	// it is. Empty means the newest that there is.
+	AsVersion string
+
+	// DataDir keeps topics, records, groups and ACLs in files, to be found again
+	// by the next start. Users are always those of SASL. Empty means memory
+	// only.
 	DataDir string
 
 	// BrokerConfig sets broker configurations by their Kafka names, such as
@@ -132,50 +176,74 @@ const firstPort = 9092
 
 // withDefaults checks the config and fills in what is left out.
 func (c Config) withDefaults() (Config, error) {
-	if c.Brokers < 0 || c.Brokers > maxBrokers || len(c.Listen) > maxBrokers {
-		return c, badConfig("Brokers", "%d brokers; use 1 to %d", max(c.Brokers, len(c.Listen)), maxBrokers)
+	c, err := c.withBrokers()
+	if err != nil {
+		return c, err
 	}
-	if c.Brokers > 0 && len(c.Listen) > 0 && c.Brokers != len(c.Listen) {
-		return c, badConfig("Brokers", "%d brokers for %d addresses in Listen; leave one of the two out", c.Brokers, len(c.Listen))
-	}
-	c.Brokers = cmp.Or(c.Brokers, len(c.Listen), 1)
-	switch {
-	case c.Network != TCP && c.Network != InMemory:
+	if c.Network != TCP && c.Network != InMemory {
 		return c, badConfig("Network", "%v is none; use TCP or InMemory", c.Network)
-	case c.Network == InMemory && len(c.Listen) > 0:
-		return c, badConfig("Listen", "an in-memory network has no addresses to choose; leave it out or use TCP")
 	}
-	for _, addr := range c.Listen {
-		if err := checkListen(addr); err != nil {
-			return c, &ConfigError{Field: "Listen", Err: err}
-		}
+	if err := c.checkUsers(); err != nil {
+		return c, err
 	}
-	for len(c.Listen) < c.Brokers {
-		addr := "127.0.0.1:0"
-		if c.Network == InMemory {
-			addr = "localhost:" + strconv.Itoa(firstPort+len(c.Listen))
-		}
-		c.Listen = append(c.Listen[:len(c.Listen):len(c.Listen)], addr)
+	if c, err = c.withListeners(); err != nil {
+		return c, err
 	}
 	if err := c.checkTopics(); err != nil {
 		return c, &ConfigError{Field: "Topics", Err: err}
 	}
-	for _, u := range c.SASL {
-		if u.Mechanism != Plain && u.Mechanism != ScramSHA256 && u.Mechanism != ScramSHA512 {
-			return c, badConfig("SASL", "user %q: mechanism %q is not supported; use %s, %s or %s", u.Name, u.Mechanism, Plain, ScramSHA256, ScramSHA512)
-		}
-		if u.Name == "" || u.Name == inspector {
-			return c, badConfig("SASL", "user name %q cannot be used; choose another", u.Name)
-		}
+	if c.TLS != nil && !hasCertificate(c.TLS) && c.TLSDir == "" {
+		return c, badConfig("TLS", "no certificate; set Certificates, or TLSDir for one made at start")
 	}
-	if c.TLS != nil && len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
-		return c, badConfig("TLS", "no certificate; set Certificates")
+	if _, err := release(c.AsVersion); err != nil {
+		return c, err
 	}
 	if c.MaxSessionTimeout < 0 {
 		return c, badConfig("MaxSessionTimeout", "%v is negative; use 0 for the default", c.MaxSessionTimeout)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+// withBrokers counts the brokers.
+func (c Config) withBrokers() (Config, error) {
+	counts := []struct {
+		field, what string
+		n           int
+	}{
+		{"Listen", "addresses in Listen", len(c.Listen)},
+		{"NodeIDs", "node ids", len(c.NodeIDs)},
+		{"Racks", "racks", len(c.Racks)},
+	}
+	for _, l := range c.Listeners {
+		counts = append(counts, counts[0])
+		counts[len(counts)-1].n = len(l.Listen)
+	}
+	asked := c.Brokers
+	for _, n := range counts {
+		c.Brokers = cmp.Or(c.Brokers, n.n)
+	}
+	c.Brokers = cmp.Or(c.Brokers, 1)
+	if c.Brokers < 0 || c.Brokers > maxBrokers {
+		return c, badConfig("Brokers", "%d brokers; use 1 to %d", c.Brokers, maxBrokers)
+	}
+	for _, n := range counts {
+		switch {
+		case n.n == 0 || n.n == c.Brokers:
+		case asked > 0:
+			return c, badConfig("Brokers", "%d brokers for %d %s; leave one of the two out", asked, n.n, n.what)
+		default:
+			return c, badConfig(n.field, "%d %s for %d brokers; give one for each", n.n, n.what, c.Brokers)
+		}
+	}
+	seen := make(map[int32]bool)
+	for _, id := range c.NodeIDs {
+		if id < 0 || id >= unknownNode || seen[id] {
+			return c, badConfig("NodeIDs", "node id %d is negative, too large, or there twice; give each broker its own", id)
+		}
+		seen[id] = true
 	}
 	return c, nil
 }
@@ -194,16 +262,13 @@ func (c Config) checkTopics() error {
 	return nil
 }
 
-func checkListen(addr string) error {
+func checkAddress(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("%q is not HOST:PORT, such as 127.0.0.1:9092", addr)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("%q: port %q is not between 0 and 65535", addr, port)
-	}
-	if ip, err := netip.ParseAddr(host); host == "" || (err == nil && ip.IsUnspecified()) {
-		return fmt.Errorf("%q cannot be advertised to clients; name an address that they can dial, such as 127.0.0.1:%s", addr, port)
 	}
 	if strings.ContainsAny(host, " /") {
 		return fmt.Errorf("%q: %q is not a host", addr, host)
