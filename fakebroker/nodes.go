@@ -57,8 +57,8 @@ func (b *Broker) known(nodes []int32) []int32 {
 	return out
 }
 
-// nodes translates a list of a request.
-func (b *Broker) nodes(ids []int32) {
+// allInside translates a list of a request.
+func (b *Broker) allInside(ids []int32) {
 	for i, id := range ids {
 		ids[i] = b.node(id)
 	}
@@ -103,19 +103,19 @@ func (b *Broker) translateRequests() wire.Rule {
 			case *kmsg.CreateTopicsRequest:
 				for _, t := range r.Topics {
 					for _, a := range t.ReplicaAssignment {
-						b.nodes(a.Replicas)
+						b.allInside(a.Replicas)
 					}
 				}
 			case *kmsg.CreatePartitionsRequest:
 				for _, t := range r.Topics {
 					for _, a := range t.Assignment {
-						b.nodes(a.Replicas)
+						b.allInside(a.Replicas)
 					}
 				}
 			case *kmsg.AlterPartitionAssignmentsRequest:
 				for _, t := range r.Topics {
 					for _, p := range t.Partitions {
-						b.nodes(p.Replicas)
+						b.allInside(p.Replicas)
 					}
 				}
 			case *kmsg.DescribeConfigsRequest:
