@@ -2,6 +2,10 @@ package fakebroker_test
 
 import (
 	"errors"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +61,10 @@ func TestCorrections_areNeeded(t *testing.T) {
 			if !ok {
 				t.Fatalf("there is no behaviour %q", c.Behaviour)
 			}
+			if c.Fatal && os.Getenv(expendable) == "" {
+				panicsElsewhere(t, c.Upstream)
+				return
+			}
 			err := brokertest.Check(t.Context(), b, cluster(fakebroker.Without(config(b.Needs), c.Name).Run(t)))
 			if !errors.Is(err, brokertest.ErrDiffers) {
 				t.Fatalf("kfake does this by itself now: delete the correction (%s). %v", c.Upstream, err)
@@ -66,11 +74,48 @@ func TestCorrections_areNeeded(t *testing.T) {
 	}
 }
 
-// config is a broker that has what a behaviour needs.
-func config(n brokertest.Needs) fakebroker.Config {
-	return fakebroker.Config{Brokers: n.Brokers}
+// expendable tells a process that it may panic.
+const expendable = "KAFKATEST_EXPENDABLE"
+
+// panicsElsewhere runs the present test again in a process that may panic.
+func panicsElsewhere(t *testing.T, upstream string) {
+	t.Helper()
+	self, err := os.Executable()
+	noError(t, err)
+	parts := strings.Split(t.Name(), "/")
+	for i, p := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(p) + "$"
+	}
+	again := exec.CommandContext(t.Context(), self, "-test.run="+strings.Join(parts, "/"))
+	again.Env = append(os.Environ(), expendable+"=yes")
+	out, err := again.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "panic: ") || !strings.Contains(string(out), "/kfake@") {
+		t.Fatalf("kfake survives this by itself now: delete the correction (%s). %v\n%s", upstream, err, out)
+	}
 }
 
+// config is a broker that has what a behaviour needs.
+func config(n brokertest.Needs) fakebroker.Config {
+	c := fakebroker.Config{Brokers: n.Brokers}
+	if n.SASL || n.ACLs {
+		c.SASL = []fakebroker.User{
+			{Mechanism: fakebroker.Plain, Name: admin.Name, Password: admin.Password},
+			{Mechanism: fakebroker.ScramSHA256, Name: admin.Name, Password: admin.Password},
+			{Mechanism: fakebroker.ScramSHA512, Name: admin.Name, Password: admin.Password},
+			{Mechanism: fakebroker.Plain, Name: alice.Name, Password: alice.Password},
+		}
+	}
+	return c
+}
+
+var (
+	admin = brokertest.Credentials{Name: "admin", Password: "admin-secret"}
+	alice = brokertest.Credentials{Name: "alice", Password: "alice-secret"}
+)
+
 func cluster(b *fakebroker.Broker) brokertest.Cluster {
-	return brokertest.Cluster{Options: b.ClientOptions()}
+	return brokertest.Cluster{
+		Options: b.ClientOptions(),
+		SASL:    &brokertest.SASL{Options: []kgo.Opt{kgo.SeedBrokers(b.Addrs()...)}, Admin: admin, User: alice},
+	}
 }

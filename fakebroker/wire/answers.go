@@ -78,6 +78,7 @@ func (s *Session) startAnswer(head []byte) error {
 	if err := s.takeTurn(); err != nil {
 		return err
 	}
+	s.answering.Store(true)
 	if a.x == nil {
 		s.toClient = frameSize + size
 	} else {
@@ -131,6 +132,7 @@ func (s *Session) gatherAnswer(p []byte) (int, error) {
 // endAnswer is called when an answer was written whole.
 func (s *Session) endAnswer() error {
 	s.answered()
+	s.answering.Store(false)
 	defer s.endTurn()
 	return s.flush()
 }

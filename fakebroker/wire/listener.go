@@ -163,7 +163,7 @@ type followed struct {
 
 func (f followed) Read(p []byte) (int, error)  { return f.session.Read(p) }
 func (f followed) Write(p []byte) (int, error) { return f.session.Write(p) }
-func (f followed) Close() error                { return f.session.Close() }
+func (f followed) Close() error                { return f.session.HangUp() }
 
 func (l *Listener) follow(c net.Conn, door int) net.Conn {
 	cfg := l.cfg

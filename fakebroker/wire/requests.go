@@ -28,6 +28,7 @@ type requests struct {
 	changed  []byte // bytes to pass on in place of a frame
 	clientID string // the last one seen
 	opaque   int    // SASL tokens without a header still to come
+	framed   bool   // the broker wants them with one
 	loggedIn bool   // Config.Login was asked
 }
 
@@ -181,41 +182,14 @@ func (s *Session) takeRequest(x *Exchange, answered bool) error {
 	if answered {
 		a := awaited{correlation: x.CorrelationID}
 		for _, r := range x.rules {
-			if r.Answer != nil || r.Sent != nil {
+			if r.Answer != nil || r.Unanswered != nil || r.Sent != nil {
 				a.x = x
 			}
 		}
-		if x.sent != x.Version {
+		if x.bare || x.sent != x.Version {
 			a.x = x
 		}
 		s.await(a)
 	}
 	return nil
-}
-
-// passToken passes on a bare SASL token, which has no header to look at.
-func (s *Session) passToken(size int) error {
-	if size < 0 || size > s.cfg.MaxFrame {
-		return fmt.Errorf("%w: SASL token of %d bytes", ErrMalformed, size)
-	}
-	s.opaque--
-	s.await(awaited{opaque: true})
-	s.toBroker = frameSize + size
-	return nil
-}
-
-// expectTokens notes that SaslHandshake v0 was asked: what follows are bare
-// tokens without any header, as many as the mechanism takes.
-func (s *Session) expectTokens(x *Exchange) {
-	req, err := x.Request()
-	if err != nil {
-		return
-	}
-	if h, ok := req.(*kmsg.SASLHandshakeRequest); ok && h.Version == 0 {
-		const plain, scram = 1, 2
-		s.opaque = scram
-		if h.Mechanism == "PLAIN" {
-			s.opaque = plain
-		}
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -71,6 +72,9 @@ type Session struct {
 	// turn is held by whoever writes to the client. A channel, because who
 	// waits for it must be seen as waiting by a bubble.
 	turn chan struct{}
+
+	answering atomic.Bool // an answer of the broker's is being written
+	memory    sync.Map    // of the rules
 
 	mu    sync.Mutex
 	queue []awaited // requests still to be answered, oldest first
@@ -209,6 +213,9 @@ func (s *Session) complete(x *Exchange) error {
 		if r.Sent != nil {
 			r.Sent(x)
 		}
+	}
+	if x.last {
+		return errLast
 	}
 	return nil
 }
