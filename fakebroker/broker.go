@@ -42,6 +42,7 @@ type Broker struct {
 	lastFault     atomic.Uint32 // id of the last fault
 	ends          ends
 	outage        outage
+	coordinators  coordination
 	replicas      correct.Placements
 
 	mu     sync.RWMutex // held by whoever asks the cluster, exclusively by Close

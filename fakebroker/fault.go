@@ -25,8 +25,8 @@ type Fault struct {
 	hits         func() int // nil: struck
 }
 
-// Hits is how many requests the fault has struck so far; for [Broker.TakeDown],
-// how many connections it has cut.
+// Hits is how often the fault has struck so far: how many requests, unless the
+// method that made it says what else it counts.
 func (f *Fault) Hits() int {
 	if f.hits != nil {
 		return f.hits()
@@ -73,6 +73,13 @@ func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
 		err = kerr.UnknownServerError
 	}
 	f := &Fault{name: fmt.Sprintf("refuse %s with %s", s, err.Message)}
+	f.clear = b.refuse(f, err, s, func(kmsg.Request) bool { return true })
+	return f
+}
+
+// refuse has the cluster refuse those requests of the scope that are also of a
+// kind.
+func (b *Broker) refuse(f *Fault, err *kerr.Error, s Scope, of func(kmsg.Request) bool) (remove func()) {
 	marked, unmark := b.mark(s)
 	// kfake asks once for each topic or partition, and again when a waiting
 	// fetch wakes up: a request is known by its pointer.
@@ -89,17 +96,16 @@ func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
 				if len(verdicts) > maxVerdicts {
 					clear(verdicts)
 				}
-				verdict = !tagged(req, ownTag) && marked(req) && f.strike(s)
+				verdict = !tagged(req, ownTag) && of(req) && marked(req) && f.strike(s)
 				verdicts[req] = verdict
 			}
 			return verdict
 		},
 	})
-	f.clear = func() {
+	return func() {
 		h.Remove()
 		unmark()
 	}
-	return f
 }
 
 // maxVerdicts bounds the requests that a fault remembers. It is more than can be
@@ -109,14 +115,17 @@ const maxVerdicts = 10_000
 // mark lets a fault in the cluster tell clients apart, which kfake does not: the
 // requests of the client are marked on their way in.
 func (b *Broker) mark(s Scope) (marked func(kmsg.Request) bool, unmark func()) {
-	if s.ClientID == "" {
+	if s.ClientID == "" && s.Remote == "" {
 		return func(kmsg.Request) bool { return true }, func() {}
 	}
 	tag := faultTag + b.lastFault.Add(1)
 	unmark = b.rules.Add(wire.Rule{
-		Name:  "mark requests of " + s.ClientID,
+		Name:  "mark requests of " + s.ClientID + s.Remote,
 		Wants: s.wants(),
 		Request: func(x *wire.Exchange) {
+			if !s.hasRemote(x.RemoteAddr()) {
+				return
+			}
 			req, err := x.Request()
 			if err != nil {
 				return // the broker will refuse it by itself
@@ -185,6 +194,9 @@ func (b *Broker) onAnswer(name string, s Scope, strike func(*wire.Exchange)) *Fa
 
 // inScope looks into the request, and where that does not say into the answer.
 func (b *Broker) inScope(x *wire.Exchange, s Scope, answered bool) bool {
+	if !s.hasRemote(x.RemoteAddr()) {
+		return false
+	}
 	if !s.needsBody() {
 		return true
 	}

@@ -14,6 +14,7 @@ import (
 // Group is a snapshot of a consumer group or share group.
 type Group struct {
 	Name    string
+	Type    string // as Kafka says it: classic, consumer (KIP-848) or share (KIP-932)
 	State   string // as Kafka says it: Empty, PreparingRebalance, CompletingRebalance, Assigning, Reconciling, Stable, Dead
 	Epoch   int32  // the generation, or the group epoch of KIP-848
 	Members []Member
@@ -47,14 +48,23 @@ type GroupOffset struct {
 // closed.
 func (b *Broker) Group(name string) (Group, bool) {
 	var info *kfake.GroupInfo
+	var coordinator int32
 	err := b.do(func() error {
-		info = b.cluster.GroupInfo(name)
+		if info = b.cluster.GroupInfo(name); info != nil {
+			coordinator = b.cluster.CoordinatorFor(name)
+		}
 		return nil
 	})
 	if err != nil || info == nil {
 		return Group{}, false
 	}
-	g := Group{Name: info.Group, State: info.State, Epoch: info.Epoch}
+	kinds, _ := b.groupTypes(coordinator) // closed: the rest is what was asked for
+	return b.group(info, kinds[name]), true
+}
+
+// group is kfake's snapshot in terms of ours.
+func (b *Broker) group(info *kfake.GroupInfo, kind string) Group {
+	g := Group{Name: info.Group, Type: kind, State: info.State, Epoch: info.Epoch}
 	for _, m := range info.Members {
 		member := Member{
 			ID: m.MemberID, ClientID: m.ClientID, ClientHost: m.ClientHost,
@@ -66,7 +76,7 @@ func (b *Broker) Group(name string) (Group, bool) {
 		g.Members = append(g.Members, member)
 	}
 	g.Offsets = b.groupOffsets(info)
-	return g, true
+	return g
 }
 
 func (b *Broker) groupOffsets(info *kfake.GroupInfo) []GroupOffset {
@@ -108,24 +118,46 @@ func (b *Broker) groupOffsets(info *kfake.GroupInfo) []GroupOffset {
 
 // Groups returns all groups, sorted by name; nil when the broker is closed.
 func (b *Broker) Groups() []Group {
-	names := make(map[string]bool)
-	for node := range b.listeners {
-		const version = 4
-		req := kmsg.NewPtrListGroupsRequest()
-		req.Version = version
-		resp, err := b.ask(context.Background(), int32(node), own(req))
-		if err != nil {
-			return nil
-		}
-		for _, g := range resp.(*kmsg.ListGroupsResponse).Groups {
-			names[g.Group] = true
-		}
+	kinds, err := b.groupTypes(b.nodes()...)
+	if err != nil {
+		return nil
 	}
 	var out []Group
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if g, ok := b.Group(name); ok {
-			out = append(out, g)
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		var info *kfake.GroupInfo
+		err := b.do(func() error {
+			info = b.cluster.GroupInfo(name)
+			return nil
+		})
+		if err == nil && info != nil {
+			out = append(out, b.group(info, kinds[name]))
 		}
 	}
 	return out
+}
+
+func (b *Broker) nodes() []int32 {
+	out := make([]int32, len(b.listeners))
+	for i := range out {
+		out[i] = int32(i)
+	}
+	return out
+}
+
+// groupTypes lists the groups of some coordinators, with their types.
+func (b *Broker) groupTypes(coordinators ...int32) (map[string]string, error) {
+	const version = 5
+	kinds := make(map[string]string)
+	for _, node := range coordinators {
+		req := kmsg.NewPtrListGroupsRequest()
+		req.Version = version
+		resp, err := b.ask(context.Background(), node, own(req))
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range resp.(*kmsg.ListGroupsResponse).Groups {
+			kinds[g.Group] = g.GroupType
+		}
+	}
+	return kinds, nil
 }

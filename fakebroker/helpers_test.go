@@ -176,18 +176,23 @@ func noneLeft(t *testing.T, before int) {
 // rawRequest asks the first broker in a version of one's choice.
 func rawRequest(t *testing.T, b *fakebroker.Broker, clientID string, version int16, req kmsg.Request) (kmsg.Response, error) {
 	t.Helper()
-	var dial func(context.Context, string, string) (net.Conn, error)
-	var d net.Dialer
-	dial = d.DialContext
-	cl := client(t, b)
-	if v, ok := cl.OptValue(kgo.Dialer).(func(context.Context, string, string) (net.Conn, error)); ok && v != nil {
-		dial = v
-	}
-	conn, err := dial(within(t), "tcp", b.Addrs()[0])
+	conn, err := dialNode(t, b, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
 	req.SetVersion(version)
 	return wire.Ask(within(t), conn, clientID, req)
+}
+
+// dialNode connects to a broker as clients do.
+func dialNode(t *testing.T, b *fakebroker.Broker, node int) (net.Conn, error) {
+	t.Helper()
+	var d net.Dialer
+	dial := d.DialContext
+	cl := client(t, b)
+	if v, ok := cl.OptValue(kgo.Dialer).(func(context.Context, string, string) (net.Conn, error)); ok && v != nil {
+		dial = v
+	}
+	return dial(within(t), "tcp", b.Addrs()[node])
 }

@@ -18,7 +18,8 @@ type outage struct {
 }
 
 // TakeDown makes a broker unreachable until the fault is cleared: its
-// connections are cut and new ones refused, over TCP by the operating system.
+// connections are cut, which is what the fault's hits count, and new ones
+// refused, over TCP by the operating system.
 //
 // Where another broker is up, the next one by node id takes over: it becomes the
 // leader of the partitions (each with a new leader epoch) and the coordinator of

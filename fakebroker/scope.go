@@ -2,6 +2,7 @@ package fakebroker
 
 import (
 	"fmt"
+	"net"
 	"reflect"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type Scope struct {
 	Partitions []int32    // of Topic, or of any topic; empty means all
 	Group      string     // consumer or share group; empty means all, and requests without one
 	ClientID   string     // empty means all
+	Remote     string     // the client's address over TCP, HOST or HOST:PORT; empty means all
 	Brokers    []int32    // node ids; empty means all
 
 	// Nth is the first of the matching requests to be struck, counted from the
@@ -57,6 +59,9 @@ func (s Scope) String() string {
 	if s.ClientID != "" {
 		add("client", s.ClientID)
 	}
+	if s.Remote != "" {
+		add("remote", s.Remote)
+	}
 	if len(s.Brokers) > 0 {
 		add("brokers", s.Brokers)
 	}
@@ -76,9 +81,28 @@ func (s Scope) String() string {
 func (s Scope) wants() func(wire.Header) bool {
 	api := wire.Keys(s.APIs...)
 	return func(h wire.Header) bool {
-		return api(h) && (s.ClientID == "" || s.ClientID == h.ClientID) &&
-			(len(s.Brokers) == 0 || slices.Contains(s.Brokers, h.Node))
+		return api(h) && s.hasClient(h.ClientID) && s.hasBroker(h.Node)
 	}
+}
+
+func (s Scope) hasClient(id string) bool { return s.ClientID == "" || s.ClientID == id }
+
+func (s Scope) hasBroker(node int32) bool {
+	return len(s.Brokers) == 0 || slices.Contains(s.Brokers, node)
+}
+
+// hasRemote reports whether a connection comes from the scope's address. Where
+// connections have no address, as in memory, none does.
+func (s Scope) hasRemote(remote net.Addr) bool {
+	if s.Remote == "" {
+		return true
+	}
+	return remote != nil && s.hasAddr(remote.String())
+}
+
+func (s Scope) hasAddr(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return addr == s.Remote || err == nil && host == s.Remote
 }
 
 func (s Scope) needsBody() bool {
