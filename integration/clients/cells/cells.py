@@ -15,10 +15,9 @@ limit and how outcomes are printed (CONTRACT.md).
 import asyncio
 import inspect
 import json
+import logging
 import os
-import sys
 import threading
-import traceback
 
 CODECS = ["gzip", "snappy", "lz4", "zstd"]
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -56,9 +55,10 @@ TLS_CA = os.environ.get("TLS_CA", "")
 PREFIX = os.environ["PREFIX"]
 
 
-def log(*words):
-    """Logs go to standard error, because outcomes have standard output."""
-    print(*words, file=sys.stderr, flush=True)
+# Logs go to standard error, because outcomes have standard output.
+logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+log = logging.getLogger("cells")
+log.setLevel(logging.INFO)
 
 
 def records_outcome(records, first=0, count=10):
@@ -139,12 +139,12 @@ class Cells:
 
     def _call(self, name, outcome):
         function = self._functions[name]
+        log.info("%s begins", name)
         try:
             if inspect.iscoroutinefunction(function):
                 outcome[0] = asyncio.run(function())
             else:
                 outcome[0] = function()
         except Exception as e:
-            log(f"--- {name}")
-            traceback.print_exc()
+            log.exception("%s failed", name)
             outcome[0] = self.error(e)
