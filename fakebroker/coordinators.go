@@ -63,6 +63,7 @@ func (b *Broker) MoveTransactionCoordinator(transactionalID string, to int32) *F
 
 func (b *Broker) moveCoordinator(name string, c coordinated, to int32) *Fault {
 	f := &Fault{name: name, clear: func() {}}
+	to = b.node(to)
 	if !b.exists(to) {
 		f.name += ", which does not exist"
 		return f
@@ -77,6 +78,7 @@ func (b *Broker) moveCoordinator(name string, c coordinated, to int32) *Fault {
 	return f
 }
 
+// exists reports whether kfake has a broker of that number.
 func (b *Broker) exists(node int32) bool { return node >= 0 && int(node) < len(b.listeners) }
 
 func (p *coordination) change(f func([]*coordinatorMove) []*coordinatorMove) {

@@ -145,12 +145,11 @@ func TestMoveCoordinator_everyRequestIsServedThereAndRefusedElsewhere(t *testing
 				noError(t, tx.ProduceSync(within(t), &kgo.Record{Topic: "orders"}).FirstErr())
 				noError(t, tx.EndTransaction(within(t), kgo.TryCommit))
 
-				to := int32(-1)
 				for _, of := range []struct {
 					kind int8
 					name string
 				}{{0, "g"}, {0, "old"}, {1, "tx"}} {
-					to = (coordinator(t, cl, of.kind, of.name) + 1) % 3
+					to := (coordinator(t, cl, of.kind, of.name) + 1) % 3
 					if of.kind == 0 {
 						b.MoveCoordinator(of.name, to)
 					} else {

@@ -18,6 +18,7 @@ import (
 func (b *Broker) CutOff(s Scope) *Fault {
 	s.APIs, s.Topic, s.Partitions, s.Group = nil, "", nil, ""
 	f := &Fault{name: fmt.Sprintf("cut off %s", s)}
+	s = b.inside(s)
 	f.clear = b.rules.Add(wire.Rule{
 		Name:  f.name,
 		Wants: s.wants(),

@@ -25,6 +25,7 @@ import (
 func (b *Broker) ExpireSession(s Scope) *Fault {
 	s.APIs = nil
 	f := &Fault{name: fmt.Sprintf("expire the session of %s", s), clear: func() {}}
+	s = b.inside(s)
 	kinds, _ := b.groupTypes(b.nodes()...) // closed: there are no members any more
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		if s.Group != "" && s.Group != name {

@@ -2,6 +2,7 @@ package fakebroker
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
 		err = kerr.UnknownServerError
 	}
 	f := &Fault{name: fmt.Sprintf("refuse %s with %s", s, err.Message)}
-	f.clear = b.refuse(f, err, s, func(kmsg.Request) bool { return true })
+	f.clear = b.refuse(f, err, b.inside(s), func(kmsg.Request) bool { return true })
 	return f
 }
 
@@ -166,6 +167,7 @@ func (b *Broker) DropAfter(s Scope) *Fault {
 // DropBefore closes the connection on a request that the broker then never gets.
 func (b *Broker) DropBefore(s Scope) *Fault {
 	f := &Fault{name: fmt.Sprintf("drop the connection before %s", s)}
+	s = b.inside(s)
 	f.clear = b.rules.Add(wire.Rule{
 		Name:  f.name,
 		Wants: s.wants(),
@@ -180,6 +182,7 @@ func (b *Broker) DropBefore(s Scope) *Fault {
 
 func (b *Broker) onAnswer(name string, s Scope, strike func(*wire.Exchange)) *Fault {
 	f := &Fault{name: name}
+	s = b.inside(s)
 	f.clear = b.rules.Add(wire.Rule{
 		Name:  name,
 		Wants: s.wants(),
@@ -190,6 +193,14 @@ func (b *Broker) onAnswer(name string, s Scope, strike func(*wire.Exchange)) *Fa
 		},
 	})
 	return f
+}
+
+// inside is the scope with kfake's numbers of the brokers, which is what rules
+// and the cluster go by.
+func (b *Broker) inside(s Scope) Scope {
+	s.Brokers = slices.Clone(s.Brokers)
+	b.allInside(s.Brokers)
+	return s
 }
 
 // inScope looks into the request, and where that does not say into the answer.

@@ -23,12 +23,13 @@ import (
 // ask. Group is not looked at.
 func (b *Broker) ForgetTopic(s Scope) *Fault {
 	f := &Fault{name: fmt.Sprintf("forget topics: %s", s)}
+	s = b.inside(s)
 	s.Group = ""
 	hide := s
 	hide.APIs, hide.Partitions = s.of(kmsg.Metadata, kmsg.DescribeTopicPartitions), nil
-	var clears []func()
+	var removes []func()
 	if len(hide.APIs) > 0 {
-		clears = append(clears, b.rules.Add(b.hideTopics(f, hide)))
+		removes = append(removes, b.rules.Add(b.hideTopics(f, hide)))
 	}
 	byID := func(req kmsg.Request) bool {
 		switch req.(type) {
@@ -47,13 +48,13 @@ func (b *Broker) ForgetTopic(s Scope) *Fault {
 		kmsg.OffsetCommit, kmsg.TxnOffsetCommit, kmsg.AddPartitionsToTxn, kmsg.ShareFetch, kmsg.ShareAcknowledge,
 	)
 	if len(refuse.APIs) > 0 {
-		clears = append(clears,
+		removes = append(removes,
 			b.refuse(f, kerr.UnknownTopicID, refuse, byID),
 			b.refuse(f, kerr.UnknownTopicOrPartition, refuse, func(req kmsg.Request) bool { return !byID(req) }))
 	}
 	f.clear = func() {
-		for _, clear := range clears {
-			clear()
+		for _, remove := range removes {
+			remove()
 		}
 	}
 	return f

@@ -101,7 +101,7 @@ func (b *Broker) groupOffsets(info *kfake.GroupInfo) []GroupOffset {
 	}
 	var out []GroupOffset
 	for topic, offsets := range where {
-		parts, _ := b.Partitions(topic) // a topic that is gone has no end and no lag
+		parts, _ := b.partitions(topic) // a topic that is gone has no end and no lag
 		for _, o := range offsets {
 			if i, ok := slices.BinarySearchFunc(parts, o.Partition, func(p Partition, n int32) int { return cmp.Compare(p.Partition, n) }); ok {
 				o.End = parts[i].EndOfData

@@ -26,6 +26,15 @@ type Partition struct {
 // be called in a loop: records are read only where transactions have been, and
 // only new ones. An error wraps [ErrUnknownTopic] or [ErrClosed].
 func (b *Broker) Partitions(topic string) ([]Partition, error) {
+	out, err := b.partitions(topic)
+	for i := range out {
+		out[i].Leader = b.id(out[i].Leader)
+	}
+	return out, err
+}
+
+// partitions is Partitions with kfake's number of the leader.
+func (b *Broker) partitions(topic string) ([]Partition, error) {
 	var infos []*kfake.PartitionInfo
 	var id [16]byte
 	err := b.do(func() error {

@@ -17,6 +17,7 @@ import (
 // leads already, makes a fault that never strikes.
 func (b *Broker) MoveLeader(topic string, partition, to int32) *Fault {
 	f := &Fault{name: fmt.Sprintf("leader of topic %s, partition %d, moved to broker %d", topic, partition, to), clear: func() {}}
+	to = b.node(to)
 	b.outage.change.Lock()
 	defer b.outage.change.Unlock()
 	from, err := b.leader(topic, partition)

@@ -9,11 +9,12 @@ import (
 	"example.com/kafkatest/fakebroker"
 )
 
-func leader(t *testing.T, b *fakebroker.Broker, partition int) fakebroker.Partition {
+// leader is the only partition, with its leader.
+func leader(t *testing.T, b *fakebroker.Broker) fakebroker.Partition {
 	t.Helper()
 	parts, err := b.Partitions("orders")
 	noError(t, err)
-	return parts[partition]
+	return parts[0]
 }
 
 func TestMoveLeader_clientsFollow(t *testing.T) {
@@ -25,10 +26,10 @@ func TestMoveLeader_clientsFollow(t *testing.T) {
 		produce(t, p, "orders", 0, 2)
 		equal(t, "before", consume(t, cl, 2), []string{"0", "1"})
 
-		was := leader(t, b, 0)
+		was := leader(t, b)
 		f := b.MoveLeader("orders", 0, (was.Leader+1)%3)
-		equal(t, "leader", leader(t, b, 0).Leader, (was.Leader+1)%3)
-		if got := leader(t, b, 0).LeaderEpoch; got <= was.LeaderEpoch {
+		equal(t, "leader", leader(t, b).Leader, (was.Leader+1)%3)
+		if got := leader(t, b).LeaderEpoch; got <= was.LeaderEpoch {
 			t.Fatalf("leader epoch %d after %d", got, was.LeaderEpoch)
 		}
 		produce(t, p, "orders", 2, 2)
@@ -38,7 +39,7 @@ func TestMoveLeader_clientsFollow(t *testing.T) {
 		}
 
 		f.Clear()
-		equal(t, "leader", leader(t, b, 0).Leader, was.Leader)
+		equal(t, "leader", leader(t, b).Leader, was.Leader)
 		produce(t, p, "orders", 4, 2)
 		equal(t, "back", consume(t, cl, 2), []string{"4", "5"})
 	})
@@ -48,11 +49,11 @@ func TestMoveLeader_staysWhereItWasMovedSince(t *testing.T) {
 	c := orders(1)
 	c.Brokers = 3
 	onBoth(t, c, func(t *testing.T, b *fakebroker.Broker) {
-		was := leader(t, b, 0).Leader
+		was := leader(t, b).Leader
 		f := b.MoveLeader("orders", 0, (was+1)%3)
 		b.MoveLeader("orders", 0, (was+2)%3)
 		f.Clear()
-		equal(t, "leader", leader(t, b, 0).Leader, (was+2)%3)
+		equal(t, "leader", leader(t, b).Leader, (was+2)%3)
 	})
 }
 
@@ -60,7 +61,7 @@ func TestMoveLeader_whatCannotBeNeverStrikes(t *testing.T) {
 	c := orders(1)
 	c.Brokers = 2
 	b := c.Run(t)
-	was := leader(t, b, 0).Leader
+	was := leader(t, b).Leader
 	down := b.TakeDown(1 - was)
 	for _, f := range []*fakebroker.Fault{
 		b.MoveLeader("orders", 0, 1-was), b.MoveLeader("orders", 0, was), b.MoveLeader("orders", 0, 7),
@@ -71,5 +72,5 @@ func TestMoveLeader_whatCannotBeNeverStrikes(t *testing.T) {
 		f.Clear()
 	}
 	down.Clear()
-	equal(t, "leader", leader(t, b, 0).Leader, was)
+	equal(t, "leader", leader(t, b).Leader, was)
 }

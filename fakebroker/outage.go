@@ -33,8 +33,9 @@ type outage struct {
 // cleared. A node id that does not exist makes a fault that never strikes.
 func (b *Broker) TakeDown(node int32) *Fault {
 	f := &Fault{name: fmt.Sprintf("broker %d down", node), clear: func() {}}
-	if node < 0 || int(node) >= len(b.listeners) {
-		f.name = fmt.Sprintf("broker %d, which does not exist, down", node)
+	node = b.node(node)
+	if !b.exists(node) {
+		f.name = fmt.Sprintf("broker %d, which does not exist, down", b.id(node))
 		return f
 	}
 	b.outage.change.Lock()

@@ -33,7 +33,7 @@ type Header struct {
 // of open and aborted transactions too, but no control records. An error wraps
 // [ErrUnknownTopic] or [ErrClosed], or says what cannot be decoded.
 func (b *Broker) Records(topic string) ([]Record, error) {
-	parts, err := b.Partitions(topic)
+	parts, err := b.partitions(topic)
 	if err != nil {
 		return nil, err
 	}
