@@ -1,0 +1,3 @@
+module example.com/kafkatest/integration/clients/cells
+
+go 1.26.0
