@@ -1,6 +1,11 @@
 package fakebroker
 
-import "example.com/kafkatest/fakebroker/correct"
+import (
+	"context"
+	"net"
+
+	"example.com/kafkatest/fakebroker/correct"
+)
 
 // Without is the config of a broker that lacks a correction.
 func Without(c Config, correction string) Config {
@@ -10,3 +15,11 @@ func Without(c Config, correction string) Config {
 
 // Corrections are what every broker is corrected by.
 func Corrections() []correct.Correction { return correct.All(nil) }
+
+// PlainDialer dials the first listener without TLS.
+func (b *Broker) PlainDialer() func(context.Context, string, string) (net.Conn, error) {
+	if b.network != nil {
+		return b.dialInMemory
+	}
+	return new(net.Dialer).DialContext
+}

@@ -1,0 +1,83 @@
+package fakebroker_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"example.com/kafkatest/fakebroker"
+)
+
+func TestAsVersion_speaksAsAReleaseDid(t *testing.T) {
+	for _, release := range []string{"0.11.0", "1.0", "2.4", "2.8", "3.9", "4.1"} {
+		t.Run(release, func(t *testing.T) {
+			c := orders(1)
+			c.Brokers = 2
+			c.AsVersion = release
+			onBoth(t, c, func(t *testing.T, b *fakebroker.Broker) {
+				cl := client(t, b, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"))
+				resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(within(t), cl)
+				noError(t, err)
+				want := kversion.FromString(release)
+				for _, k := range resp.ApiKeys {
+					newest, known := want.LookupMaxKeyVersion(k.ApiKey)
+					if !known || k.MaxVersion > newest {
+						t.Fatalf("%s v%d to v%d; the release has v%d", kmsg.NameForKey(k.ApiKey), k.MinVersion, k.MaxVersion, newest)
+					}
+				}
+				equal(t, "KIP-848", slices.ContainsFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return k.ApiKey == kmsg.ConsumerGroupHeartbeat.Int16() }),
+					want.HasKey(kmsg.ConsumerGroupHeartbeat.Int16()))
+				produce(t, cl, "orders", 0, 3)
+				consume(t, cl, 3)
+				noError(t, cl.CommitUncommittedOffsets(within(t)))
+				equal(t, "inspection", len(values(t, b, "orders")), 3)
+				g, _ := b.Group("g")
+				equal(t, "committed", g.Offsets[0].Committed, int64(3))
+				b.TakeDown(0)
+				produce(t, cl, "orders", 3, 3)
+			})
+		})
+	}
+}
+
+func TestAsVersion_whatItDoesNotKnowEndsTheConnection(t *testing.T) {
+	b := fakebroker.Config{AsVersion: "2.8"}.Run(t)
+	for _, c := range []struct {
+		req     kmsg.Request
+		version int16
+		known   bool
+	}{
+		{kmsg.NewPtrMetadataRequest(), 11, true},
+		{kmsg.NewPtrMetadataRequest(), 12, false},
+		{kmsg.NewPtrConsumerGroupHeartbeatRequest(), 0, false},
+	} {
+		_, err := rawRequest(t, b, "me", c.version, c.req)
+		if (err == nil) != c.known {
+			t.Errorf("%s v%d: %v", kmsg.NameForKey(c.req.Key()), c.version, err)
+		}
+	}
+	// ApiVersions is answered in version 0, with its own versions (KIP-511).
+	req := kmsg.NewPtrApiVersionsRequest()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = "x", "1"
+	resp, err := rawRequest(t, b, "me", 4, req)
+	noError(t, err)
+	v := resp.(*kmsg.ApiVersionsResponse)
+	equal(t, "answer", []any{v.GetVersion(), v.ErrorCode, len(v.ApiKeys), v.ApiKeys[0].MaxVersion}, []any{int16(0), int16(35), 1, int16(3)})
+}
+
+func TestReleases_canAllBeNamed(t *testing.T) {
+	names := fakebroker.Releases()
+	for _, want := range []string{"0.10.0", "2.8", "3.9", "4.1"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is not one of %v", want, names)
+		}
+	}
+	for _, name := range names {
+		b, err := fakebroker.Start(fakebroker.Config{AsVersion: name})
+		noError(t, err)
+		noError(t, b.Close())
+	}
+}
