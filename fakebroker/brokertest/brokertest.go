@@ -83,6 +83,7 @@ func Behaviours() []Behaviour {
 		limitBehaviours(),
 		fetchBehaviours(),
 		saslBehaviours(),
+		transactionBehaviours(),
 		topicBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })

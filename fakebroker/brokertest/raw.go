@@ -76,3 +76,5 @@ func (r *raw) closed() {
 		r.t.Errorf("connection: %v, want it closed by the broker", err)
 	}
 }
+
+func address(host string, port int32) string { return net.JoinHostPort(host, number(port)) }

@@ -89,6 +89,8 @@ func All(c Cluster) []Correction {
 		fetching(c),
 		groups(c),
 		authenticates(c),
+		transacts(c),
+		producing(c),
 		topics(c),
 		limits(c),
 	)
