@@ -42,6 +42,7 @@ type Broker struct {
 	lastFault     atomic.Uint32 // id of the last fault
 	ends          ends
 	outage        outage
+	observers     observers
 	coordinators  coordination
 	replicas      correct.Placements
 

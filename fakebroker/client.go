@@ -34,6 +34,9 @@ func (b *Broker) ListenerOptions(listener int) []kgo.Opt {
 	if b.network != nil || l.TLS || len(l.Advertise) > 0 {
 		opts = append(opts, kgo.Dialer(b.dialer(listener)))
 	}
+	if b.network != nil {
+		opts = append(opts, kgo.WithDecompressor(newDecompressor()))
+	}
 	if l.SASL {
 		opts = append(opts, kgo.SASL(b.cfg.SASL[0].mechanism()))
 	}

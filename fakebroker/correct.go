@@ -33,6 +33,8 @@ func (b *Broker) correct() {
 	b.rules.Add(b.serveWhereCoordinated())
 	b.rules.Add(b.translateAnswers())
 	b.rules.Add(b.translateEndpoints())
+	b.rules.Add(b.observeActs())
+	b.rules.Add(b.observeFetches())
 }
 
 // corrected is the cluster as corrections see it.

@@ -37,6 +37,8 @@ func (b *Broker) ForgetTopic(s Scope) *Fault {
 			return req.GetVersion() >= 13
 		case *kmsg.OffsetCommitRequest:
 			return req.GetVersion() >= 10
+		case *kmsg.TxnOffsetCommitRequest:
+			return req.GetVersion() >= 6
 		case *kmsg.ShareFetchRequest, *kmsg.ShareAcknowledgeRequest:
 			return true
 		}

@@ -42,7 +42,7 @@ func (b *Broker) Records(topic string) ([]Record, error) {
 		err := b.fetch(topic, p, p.Start, func(got *kmsg.FetchResponseTopicPartition, from int64) (int64, error) {
 			fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 				Topic: topic, Partition: p.Partition, Offset: from,
-			}, got, kgo.DefaultDecompressor(), nil)
+			}, got, newDecompressor(), nil)
 			if fp.Err != nil {
 				return 0, fp.Err
 			}

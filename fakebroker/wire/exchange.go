@@ -151,7 +151,7 @@ func (x *Exchange) skipped(answer []byte) bool {
 		return false
 	}
 	for _, r := range x.rules {
-		if (r.Answer != nil || r.Sent != nil) && (r.Skip == nil || !r.Skip(x.Header, answer)) {
+		if (r.Answer != nil || r.Sending != nil) && (r.Skip == nil || !r.Skip(x.Header, answer)) {
 			return false
 		}
 	}

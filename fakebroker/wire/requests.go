@@ -182,7 +182,7 @@ func (s *Session) takeRequest(x *Exchange, answered bool) error {
 	if answered {
 		a := awaited{correlation: x.CorrelationID}
 		for _, r := range x.rules {
-			if r.Answer != nil || r.Unanswered != nil || r.Sent != nil {
+			if r.Answer != nil || r.Unanswered != nil || r.Sending != nil {
 				a.x = x
 			}
 		}

@@ -36,9 +36,10 @@ type Rule struct {
 	// before the connection closes. Nil: not called.
 	Unanswered func(*Exchange)
 
-	// Sent is called with an answer that was written to the client, as all
-	// rules have left it. It comes too late to change anything. Nil: not called.
-	Sent func(*Exchange)
+	// Sending is called with an answer that the client is now sent, as all
+	// rules have left it and after their delays. It comes too late to change
+	// anything, and before the client can act on it. Nil: not called.
+	Sending func(*Exchange)
 
 	// AnswerOnly says that the rule never looks at the request. A request that
 	// only such rules want passes uncopied, and has no [Exchange.Request].

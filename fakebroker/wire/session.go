@@ -206,13 +206,13 @@ func (s *Session) complete(x *Exchange) error {
 	if err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}
+	for _, r := range x.rules {
+		if r.Sending != nil {
+			r.Sending(x)
+		}
+	}
 	if _, err = s.client.Write(frame); err != nil {
 		return err
-	}
-	for _, r := range x.rules {
-		if r.Sent != nil {
-			r.Sent(x)
-		}
 	}
 	if x.last {
 		return errLast

@@ -24,7 +24,7 @@ func TestRule_answersThatItSkipsPass(t *testing.T) {
 		"kept by its bytes":                  {wire.Rule{Skip: keep}, wire.Rule{}, 0, 1},
 		"in pieces nobody can tell":          {wire.Rule{Skip: skip}, wire.Rule{}, 7, 1},
 		"another rule wants it":              {wire.Rule{Skip: skip}, wire.Rule{Answer: func(*wire.Exchange) {}}, 0, 1},
-		"another rule wants to see it later": {wire.Rule{Skip: skip}, wire.Rule{Sent: func(*wire.Exchange) {}}, 0, 1},
+		"another rule wants to see it later": {wire.Rule{Skip: skip}, wire.Rule{Sending: func(*wire.Exchange) {}}, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			called := 0

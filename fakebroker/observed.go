@@ -1,0 +1,393 @@
+package fakebroker
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
+)
+
+// observeActs tells what brokers have done. It comes before any fault, because a
+// client that never hears of it does not undo it.
+func (b *Broker) observeActs() wire.Rule {
+	api := wire.Keys(
+		kmsg.Produce, kmsg.OffsetCommit, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.InitProducerID,
+		kmsg.ShareFetch, kmsg.ShareAcknowledge,
+	)
+	return wire.Rule{
+		Name:  "observe what brokers do",
+		Wants: func(h wire.Header) bool { return b.observers.acts.Load() && api(h) },
+		Request: func(x *wire.Exchange) {
+			if x.Key != kmsg.Produce {
+				return
+			}
+			if req, err := x.Request(); err == nil && req.(*kmsg.ProduceRequest).Acks == 0 {
+				b.observeProduce(x, req.(*kmsg.ProduceRequest), nil)
+			}
+		},
+		Answer: func(x *wire.Exchange) {
+			r, err := x.Request()
+			if err != nil {
+				return
+			}
+			resp, err := x.Response()
+			if err != nil {
+				return
+			}
+			switch req := r.(type) {
+			case *kmsg.ProduceRequest:
+				b.observeProduce(x, req, resp.(*kmsg.ProduceResponse))
+			case *kmsg.OffsetCommitRequest:
+				b.observeCommit(x, req, resp.(*kmsg.OffsetCommitResponse))
+			case *kmsg.TxnOffsetCommitRequest:
+				b.observeTxnCommit(x, req, resp.(*kmsg.TxnOffsetCommitResponse))
+			case *kmsg.EndTxnRequest:
+				if resp.(*kmsg.EndTxnResponse).ErrorCode == 0 {
+					b.observeEnd(x, req)
+				}
+			case *kmsg.InitProducerIDRequest:
+				if resp.(*kmsg.InitProducerIDResponse).ErrorCode == 0 && req.TransactionalID != nil {
+					b.observers.take(*req.TransactionalID) // what was open is aborted
+				}
+			case *kmsg.ShareFetchRequest:
+				b.observeShareFetch(x, req, resp.(*kmsg.ShareFetchResponse))
+			case *kmsg.ShareAcknowledgeRequest:
+				b.observeAcknowledge(x, req, resp.(*kmsg.ShareAcknowledgeResponse))
+			}
+		},
+	}
+}
+
+// partitionOf is a partition of an answer, by whatever its version calls the topic.
+type partitionOf struct {
+	topic     string
+	id        [16]byte
+	partition int32
+}
+
+// observeProduce is given no answer with acks=0.
+func (b *Broker) observeProduce(x *wire.Exchange, req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) {
+	answers := make(map[partitionOf]kmsg.ProduceResponseTopicPartition)
+	if resp != nil {
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				answers[partitionOf{t.Topic, t.TopicID, p.Partition}] = p
+			}
+		}
+	}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			what := Produced{ClientID: x.ClientID, Broker: b.id(x.Node), Partition: p.Partition, Offset: -1, batches: p.Records}
+			if resp != nil {
+				a, answered := answers[partitionOf{t.Topic, t.TopicID, p.Partition}]
+				if !answered || a.ErrorCode != 0 || a.BaseOffset < 0 {
+					continue
+				}
+				what.Offset = a.BaseOffset
+				if a.LogAppendTime >= 0 {
+					what.at = time.UnixMilli(a.LogAppendTime)
+				}
+			}
+			if req.TransactionID != nil {
+				what.TransactionalID = *req.TransactionID
+			}
+			if what.Topic = b.observedTopic(t.Topic, t.TopicID); what.Topic != "" {
+				tell(&b.observers, func(o *Observer) func(Produced) { return o.Produced }, what)
+			}
+		}
+	}
+}
+
+func (b *Broker) observeCommit(x *wire.Exchange, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) {
+	done := make(map[partitionOf]bool)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			done[partitionOf{t.Topic, t.TopicID, p.Partition}] = p.ErrorCode == 0
+		}
+	}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if !done[partitionOf{t.Topic, t.TopicID, p.Partition}] {
+				continue
+			}
+			what := Committed{
+				ClientID: x.ClientID, Group: req.Group, MemberID: req.MemberID, Generation: req.Generation,
+				Topic: b.observedTopic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch,
+			}
+			if p.Metadata != nil {
+				what.Metadata = *p.Metadata
+			}
+			tell(&b.observers, func(o *Observer) func(Committed) { return o.Committed }, what)
+		}
+	}
+}
+
+// observeTxnCommit keeps the offsets of a transaction until it ends.
+func (b *Broker) observeTxnCommit(x *wire.Exchange, req *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnOffsetCommitResponse) {
+	done := make(map[partitionOf]bool)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			done[partitionOf{t.Topic, t.TopicID, p.Partition}] = p.ErrorCode == 0
+		}
+	}
+	var all []Committed
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if !done[partitionOf{t.Topic, t.TopicID, p.Partition}] {
+				continue
+			}
+			what := Committed{
+				ClientID: x.ClientID, Group: req.Group, MemberID: req.MemberID, Generation: req.Generation,
+				Topic: b.observedTopic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, TransactionalID: req.TransactionalID,
+			}
+			if p.Metadata != nil {
+				what.Metadata = *p.Metadata
+			}
+			all = append(all, what)
+		}
+	}
+	o := &b.observers
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.pending == nil {
+		o.pending = make(map[string][]Committed)
+	}
+	o.pending[req.TransactionalID] = append(o.pending[req.TransactionalID], all...)
+}
+
+// take returns the offsets of a transaction, which is over.
+func (o *observers) take(transactionalID string) []Committed {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.pending[transactionalID]
+	delete(o.pending, transactionalID)
+	return all
+}
+
+func (b *Broker) observeEnd(x *wire.Exchange, req *kmsg.EndTxnRequest) {
+	offsets := b.observers.take(req.TransactionalID)
+	if req.Commit {
+		for _, c := range offsets {
+			tell(&b.observers, func(o *Observer) func(Committed) { return o.Committed }, c)
+		}
+	}
+	tell(&b.observers, func(o *Observer) func(TransactionEnd) { return o.Ended },
+		TransactionEnd{ClientID: x.ClientID, TransactionalID: req.TransactionalID, Committed: req.Commit})
+}
+
+func (b *Broker) observeShareFetch(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) {
+	refused := make(map[partitionOf]bool)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			refused[partitionOf{id: t.TopicID, partition: p.Partition}] = p.AcknowledgeErrorCode != 0
+		}
+	}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if resp.ErrorCode != 0 || refused[partitionOf{id: t.TopicID, partition: p.Partition}] {
+				continue
+			}
+			for _, a := range p.AcknowledgementBatches {
+				b.observeShare(x, req.GroupID, req.MemberID, t.TopicID, p.Partition, a.FirstOffset, a.LastOffset, a.AcknowledgeTypes)
+			}
+		}
+	}
+}
+
+func (b *Broker) observeAcknowledge(x *wire.Exchange, req *kmsg.ShareAcknowledgeRequest, resp *kmsg.ShareAcknowledgeResponse) {
+	refused := make(map[partitionOf]bool)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			refused[partitionOf{id: t.TopicID, partition: p.Partition}] = p.ErrorCode != 0
+		}
+	}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if resp.ErrorCode != 0 || refused[partitionOf{id: t.TopicID, partition: p.Partition}] {
+				continue
+			}
+			for _, a := range p.AcknowledgementBatches {
+				b.observeShare(x, req.GroupID, req.MemberID, t.TopicID, p.Partition, a.FirstOffset, a.LastOffset, a.AcknowledgeTypes)
+			}
+		}
+	}
+}
+
+// observeShare tells acknowledgements; types has one for all records, or one for
+// each.
+func (b *Broker) observeShare(x *wire.Exchange, group, member *string, id [16]byte, partition int32, first, last int64, types []int8) {
+	what := Acknowledged{ClientID: x.ClientID, Topic: b.observedTopic("", id), Partition: partition}
+	if group != nil {
+		what.Group = *group
+	}
+	if member != nil {
+		what.MemberID = *member
+	}
+	each := func(o *Observer) func(Acknowledged) { return o.Acknowledged }
+	for i := 0; i < len(types); {
+		end := i + 1
+		for end < len(types) && types[end] == types[i] {
+			end++
+		}
+		what.As, what.First, what.Last = Acknowledgement(types[i]), first+int64(i), first+int64(end)-1
+		if len(types) == 1 {
+			what.Last = last
+		}
+		tell(&b.observers, each, what)
+		i = end
+	}
+}
+
+// observeFetches tells what clients were sent, when it was.
+func (b *Broker) observeFetches() wire.Rule {
+	api := wire.Keys(kmsg.Fetch, kmsg.ShareFetch)
+	return wire.Rule{
+		Name:  "observe what clients are sent",
+		Wants: func(h wire.Header) bool { return b.observers.fetches.Load() && api(h) },
+		Sending: func(x *wire.Exchange) {
+			r, err := x.Request()
+			if err != nil {
+				return
+			}
+			resp, err := x.Response()
+			if err != nil {
+				return
+			}
+			switch req := r.(type) {
+			case *kmsg.FetchRequest:
+				b.observeFetch(x, req, resp.(*kmsg.FetchResponse))
+			case *kmsg.ShareFetchRequest:
+				b.observeShared(x, req, resp.(*kmsg.ShareFetchResponse))
+			}
+		},
+	}
+}
+
+// fetchSession is a broker's session with a client (KIP-227), in which requests
+// name only the partitions whose offset has changed.
+type fetchSession struct{ node, id int32 }
+
+// fetchOffsets is from where a client fetches.
+type fetchOffsets map[partitionOf]int64
+
+// maxSessions is more than a broker keeps for all its clients (Kafka's
+// max.incremental.fetch.session.cache.slots).
+const maxSessions = 10_000
+
+// offsetsFor is from where a request fetches, named or not.
+func (o *observers) offsetsFor(node int32, req *kmsg.FetchRequest, resp *kmsg.FetchResponse) fetchOffsets {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	offsets := o.sessions[fetchSession{node, req.SessionID}]
+	if req.SessionEpoch <= 0 {
+		delete(o.sessions, fetchSession{node, req.SessionID})
+		offsets = nil
+	}
+	if offsets == nil {
+		offsets = make(fetchOffsets)
+	}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			offsets[partitionOf{t.Topic, t.TopicID, p.Partition}] = p.FetchOffset
+		}
+	}
+	for _, t := range req.ForgottenTopics {
+		for _, p := range t.Partitions {
+			delete(offsets, partitionOf{t.Topic, t.TopicID, p})
+		}
+	}
+	if resp.SessionID != 0 && resp.ErrorCode == 0 {
+		if o.sessions == nil || len(o.sessions) > maxSessions {
+			o.sessions = make(map[fetchSession]fetchOffsets)
+		}
+		o.sessions[fetchSession{node, resp.SessionID}] = offsets
+	}
+	known := make(fetchOffsets, len(resp.Topics))
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			at := partitionOf{t.Topic, t.TopicID, p.Partition}
+			if from, ok := offsets[at]; ok {
+				known[at] = from
+			}
+		}
+	}
+	return known
+}
+
+func (b *Broker) observeFetch(x *wire.Exchange, req *kmsg.FetchRequest, resp *kmsg.FetchResponse) {
+	offsets := b.observers.offsetsFor(x.Node, req, resp)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			first, next := span(p.RecordBatches)
+			first = max(first, offsets[partitionOf{t.Topic, t.TopicID, p.Partition}])
+			topic := b.observedTopic(t.Topic, t.TopicID)
+			if p.ErrorCode != 0 || next <= first || topic == "" {
+				continue
+			}
+			tell(&b.observers, func(o *Observer) func(Fetched) { return o.Fetched }, Fetched{
+				ClientID: x.ClientID, Broker: b.id(x.Node), Topic: topic, Partition: p.Partition,
+				Offset: first, Next: next, HighWatermark: p.HighWatermark,
+				batches: p.RecordBatches, aborted: p.AbortedTransactions,
+			})
+		}
+	}
+}
+
+func (b *Broker) observeShared(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) {
+	group := ""
+	if req.GroupID != nil {
+		group = *req.GroupID
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			topic := b.observedTopic("", t.TopicID)
+			if p.ErrorCode != 0 || len(p.AcquiredRecords) == 0 || topic == "" {
+				continue
+			}
+			tell(&b.observers, func(o *Observer) func(Fetched) { return o.Fetched }, Fetched{
+				ClientID: x.ClientID, Broker: b.id(x.Node), Group: group, Topic: topic, Partition: p.Partition,
+				Offset: p.AcquiredRecords[0].FirstOffset, Next: p.AcquiredRecords[len(p.AcquiredRecords)-1].LastOffset + 1, HighWatermark: -1,
+				batches: p.Records, acquired: p.AcquiredRecords,
+			})
+		}
+	}
+}
+
+// span is the offsets of whole batches: the first, and the one after the last.
+func span(batches []byte) (first, next int64) {
+	for i := 0; ; i++ {
+		size, after := batchAt(batches)
+		if size == 0 {
+			return first, next
+		}
+		if i == 0 {
+			first = int64(binary.BigEndian.Uint64(batches))
+		}
+		next, batches = after, batches[size:]
+	}
+}
+
+// observedTopic is a topic's name, by its id where a version has that alone.
+func (b *Broker) observedTopic(name string, id [16]byte) string {
+	if name != "" || id == ([16]byte{}) {
+		return name
+	}
+	o := &b.observers
+	o.mu.Lock()
+	name = o.names[id]
+	o.mu.Unlock()
+	if name != "" {
+		return name
+	}
+	if name = b.topicByID(id); name != "" {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.names == nil {
+			o.names = make(map[[16]byte]string)
+		}
+		o.names[id] = name // for good: a topic made anew has another id
+	}
+	return name
+}
