@@ -1,32 +1,113 @@
 package correct
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker/wire"
 )
 
-func groups(Cluster) []Correction {
-	return []Correction{
-		{
-			Rule: wire.Rule{
-				Name:   "OffsetFetch knows no offsets of an unknown group",
-				Wants:  wire.Keys(kmsg.OffsetFetch),
-				Answer: answered(unknownGroupOffsets),
-			},
-			Restores:  "OffsetFetch: a group that does not exist has no offsets, which is -1 for each partition and no error",
-			Upstream:  "09_offset_fetch.go answers GROUP_ID_NOT_FOUND, and null metadata",
-			Behaviour: "groups/offsets of an unknown group are -1 without an error",
-		},
-	}
+func groups(c Cluster) []Correction {
+	g := coordinators{c}
+	return slices.Concat(
+		groupOffsets(g),
+		groupCommits(g),
+		groupDeletions(g),
+		groupMembers(g),
+		consumerHeartbeats(g),
+		groupDescriptions(g),
+	)
 }
 
-func unknownGroupOffsets(_ *wire.Exchange, req *kmsg.OffsetFetchRequest, resp *kmsg.OffsetFetchResponse) (changed bool) {
-	none := kerr.GroupIDNotFound.Code
-	if resp.ErrorCode == none {
-		resp.ErrorCode, changed = 0, true
+// coordinators asks about groups. An answer that a fault has struck can look like
+// one that is to be corrected, so corrections make sure of what they put right.
+type coordinators struct{ Cluster }
+
+// askCoordinator asks the broker that has a group, which after a coordinator has
+// moved can be another one than clients take for it.
+func askCoordinator[R kmsg.Response](g coordinators, x *wire.Exchange, group string, req kmsg.Request) (resp R, ok bool) {
+	const version = 3 // the last that names one key
+	find := kmsg.NewPtrFindCoordinatorRequest()
+	find.Version, find.CoordinatorKey = version, group
+	a, err := g.Ask(x.Context(), x.Node, find)
+	if err != nil {
+		return resp, false
 	}
-	_ = req
-	return changed
+	at := a.(*kmsg.FindCoordinatorResponse)
+	if at.ErrorCode != 0 {
+		return resp, false
+	}
+	a, err = g.Ask(x.Context(), at.NodeID, req)
+	if err != nil {
+		return resp, false
+	}
+	resp, ok = a.(R)
+	return resp, ok
+}
+
+// known is what a group is.
+type known int
+
+const (
+	noGroup       known = iota // there is none, or it is a share group
+	simpleGroup                // it never had a member since it was created
+	classicGroup               // its members speak JoinGroup
+	consumerGroup              // its members speak ConsumerGroupHeartbeat (KIP-848)
+)
+
+// about describes a group as kfake does. What cannot be asked is false: the
+// broker is closing.
+func (g coordinators) about(x *wire.Exchange, group string) (about description, ok bool) {
+	const version = 6 // says when a group does not exist
+	req := kmsg.NewPtrDescribeGroupsRequest()
+	req.Version, req.Groups = version, []string{group}
+	resp, ok := askCoordinator[*kmsg.DescribeGroupsResponse](g, x, group, req)
+	if !ok || len(resp.Groups) != 1 {
+		return about, false
+	}
+	about.classic = resp.Groups[0]
+	switch about.classic.ErrorCode {
+	case 0:
+	case kerr.GroupIDNotFound.Code:
+		return about, true
+	default:
+		return about, false
+	}
+	about.kind = classicGroup
+	if about.classic.ProtocolType == "" {
+		about.kind = simpleGroup
+	}
+	if len(about.classic.Members) > 0 {
+		return about, true
+	}
+	members := kmsg.NewPtrConsumerGroupDescribeRequest()
+	members.Version, members.Groups = 1, []string{group}
+	consumers, ok := askCoordinator[*kmsg.ConsumerGroupDescribeResponse](g, x, group, members)
+	if !ok || len(consumers.Groups) != 1 {
+		return about, false
+	}
+	if consumers.Groups[0].ErrorCode == 0 {
+		about.kind, about.consumer = consumerGroup, consumers.Groups[0]
+	}
+	return about, true
+}
+
+// description is what a group is, and its members.
+type description struct {
+	kind     known
+	classic  kmsg.DescribeGroupsResponseGroup
+	consumer kmsg.ConsumerGroupDescribeResponseGroup // of a consumerGroup
+}
+
+func (d description) member(id string) bool {
+	return slices.ContainsFunc(d.classic.Members, func(m kmsg.DescribeGroupsResponseGroupMember) bool { return m.MemberID == id }) ||
+		slices.ContainsFunc(d.consumer.Members, func(m kmsg.ConsumerGroupDescribeResponseGroupMember) bool { return m.MemberID == id })
+}
+
+// unknown reports whether there is certainly no such group.
+func (g coordinators) unknown(x *wire.Exchange, group string) bool {
+	about, ok := g.about(x, group)
+	return ok && about.kind == noGroup
 }

@@ -1,0 +1,121 @@
+package brokertest
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func groupHeartbeatBehaviours() []Behaviour {
+	return []Behaviour{
+		{
+			Name:   "groups/a consumer's heartbeat is complete",
+			Source: "KIP-848; GroupCoordinatorService.throwIfConsumerGroupHeartbeatRequestIsInvalid",
+			Run:    incompleteHeartbeats,
+		},
+		{
+			Name:   "groups/a consumer's heartbeat does not make a group unless it joins",
+			Source: "KIP-848; GroupMetadataManager.getOrMaybeCreateConsumerGroup",
+			Run:    heartbeatMakesNoGroup,
+		},
+		{
+			Name:   "groups/a refused heartbeat says why",
+			Source: "ConsumerGroupHeartbeat",
+			Run:    refusedHeartbeats,
+		},
+	}
+}
+
+func incompleteHeartbeats(t T, c Cluster) {
+	topic := newTopic(t, newClient(t, c), 1)
+	empty := kmsg.StringPtr("")
+	cases := []struct {
+		what   string
+		since  int16
+		change func(*kmsg.ConsumerGroupHeartbeatRequest)
+		code   *kerr.Error
+		says   string
+	}{
+		{"complete", 0, func(*kmsg.ConsumerGroupHeartbeatRequest) {}, nil, ""},
+		{"no group", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.Group = "" }, kerr.InvalidRequest, "GroupId can't be empty."},
+		{"blank group", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.Group = "  " }, kerr.InvalidRequest, "GroupId can't be empty."},
+		{"no member id, made by the broker", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.MemberID = "" }, nil, ""},
+		{"no member id", 1, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.MemberID = "" }, kerr.InvalidRequest, "MemberId can't be empty."},
+		{"no member id, but a member", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.MemberID, r.MemberEpoch = "", 1 }, kerr.InvalidRequest, "MemberId can't be empty."},
+		{"empty instance id", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.InstanceID = empty }, kerr.InvalidRequest, "InstanceId can't be empty."},
+		{"empty rack", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.RackID = empty }, kerr.InvalidRequest, "RackId can't be empty."},
+		{"no rebalance timeout", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.RebalanceTimeoutMillis = -1 }, kerr.InvalidRequest, "RebalanceTimeoutMs must be provided in first request."},
+		{"no list of owned partitions", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.Topics = nil }, kerr.InvalidRequest, "TopicPartitions must be empty when (re-)joining."},
+		{"no subscription", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.SubscribedTopicNames = nil }, kerr.InvalidRequest, "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining."},
+		{"static leave without instance id", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.MemberEpoch = -2 }, kerr.InvalidRequest, "InstanceId can't be null."},
+		{"member epoch", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.MemberEpoch = -3 }, kerr.InvalidRequest, "MemberEpoch is invalid."},
+		{"assignor", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.ServerAssignor = kmsg.StringPtr("best") }, kerr.UnsupportedAssignor, "ServerAssignor best is not supported. Supported assignors: uniform, range."},
+	}
+	for _, v := range versions(0, 1) {
+		for _, tc := range cases {
+			if v < tc.since || (tc.code == nil && v > tc.since && tc.what != "complete") {
+				continue
+			}
+			what := tc.what + ", v" + number(int32(v))
+			req := consumerHeartbeat(name("group"), topic)
+			tc.change(req)
+			resp := askIn[*kmsg.ConsumerGroupHeartbeatResponse](t, c, v, req)
+			code(t, what, resp.ErrorCode, tc.code)
+			if tc.code == nil {
+				equal(t, what+", interval", resp.HeartbeatIntervalMillis > 0, true)
+				continue
+			}
+			isText(t, what, resp.ErrorMessage, tc.says)
+		}
+	}
+}
+
+func heartbeatMakesNoGroup(t T, c Cluster) {
+	cl := newClient(t, c)
+	for _, epoch := range []int32{1, -1, -2} {
+		req := consumerHeartbeat(name("group"))
+		req.MemberEpoch, req.Topics = epoch, nil
+		if epoch == -2 {
+			req.InstanceID = kmsg.StringPtr("instance")
+		}
+		what := "member epoch " + number(epoch)
+		code(t, what, ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, req).ErrorCode, kerr.GroupIDNotFound)
+		describe := kmsg.NewPtrConsumerGroupDescribeRequest()
+		describe.Groups = []string{req.Group}
+		code(t, what+", group", ask[*kmsg.ConsumerGroupDescribeResponse](t, cl, describe).Groups[0].ErrorCode, kerr.GroupIDNotFound)
+	}
+	// What is there stays, whatever its type.
+	topic := newTopicOf(t, cl, 2)
+	req := consumerHeartbeat(committed(t, c, topic))
+	req.MemberEpoch, req.Topics = 1, nil
+	code(t, "group of offsets", ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, req).ErrorCode, kerr.GroupIDNotFound)
+	resp := askIn[*kmsg.OffsetFetchResponse](t, c, 7, offsetsOf(7, false, &topic, req.Group))
+	equal(t, "its offsets", offsetsIn(t, 7, resp, req.Group), []offset{{0, 5, -1, "", 0}, noOffset(1)})
+}
+
+func refusedHeartbeats(t T, c Cluster) {
+	cl := newClient(t, c)
+	topic := newTopicOf(t, cl, 1)
+	m := consuming(t, c, topic, 0)
+	beat := func(what string, req *kmsg.ConsumerGroupHeartbeatRequest, want *kerr.Error) *string {
+		resp := ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, req)
+		code(t, what, resp.ErrorCode, want)
+		equal(t, what+", interval", resp.HeartbeatIntervalMillis, 0)
+		if resp.ErrorMessage == nil {
+			t.Errorf("%s: there is no message", what)
+		}
+		return resp.ErrorMessage
+	}
+	pattern := consumerHeartbeat(name("group"))
+	pattern.SubscribedTopicRegex, pattern.SubscribedTopicNames = kmsg.StringPtr("("), nil
+	beat("pattern", pattern, kerr.InvalidRegularExpression)
+
+	stranger := leaving(member{group: m.group, id: "nobody"})
+	isText(t, "stranger", beat("stranger", stranger, kerr.UnknownMemberID), "Member nobody is not a member of group "+m.group+".")
+	nowhere := leaving(member{group: name("group"), id: "nobody"})
+	isText(t, "unknown group", beat("unknown group", nowhere, kerr.GroupIDNotFound), "Group "+nowhere.Group+" not found.")
+
+	late := leaving(m)
+	late.MemberEpoch = m.generation + 5
+	beat("member epoch", late, kerr.FencedMemberEpoch)
+	code(t, "leave", ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, leaving(m)).ErrorCode, nil)
+}

@@ -1,0 +1,130 @@
+package brokertest
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func groupMemberBehaviours() []Behaviour {
+	return []Behaviour{
+		{
+			Name:   "groups/nobody is a member of an unknown group",
+			Source: "Heartbeat, SyncGroup, LeaveGroup; GroupCoordinatorService",
+			Run:    nobodyIsMember,
+		},
+		{
+			Name:   "groups/SyncGroup names the protocol",
+			Source: "KIP-559",
+			Run:    syncNamesProtocol,
+		},
+		{
+			Name:   "groups/a refused join names its member",
+			Source: "JoinGroup; GroupMetadataManager.classicGroupJoin",
+			Run:    refusedJoinNamesMember,
+		},
+		{
+			Name:   "groups/a static member is taken out by its own member id only",
+			Source: "KIP-345; GroupMetadataManager.classicGroupLeave",
+			Run:    staticMemberLeaves,
+		},
+	}
+}
+
+func heartbeatOf(group, member string, generation int32) *kmsg.HeartbeatRequest {
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Group, req.MemberID, req.Generation = group, member, generation
+	return req
+}
+
+// leaveOf is a LeaveGroup in the form that a version has. Versions below 3 take
+// out the first member alone.
+func leaveOf(group string, members ...kmsg.LeaveGroupRequestMember) *kmsg.LeaveGroupRequest {
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group, req.MemberID, req.Members = group, members[0].MemberID, members
+	return req
+}
+
+func leaver(id string, instance *string) kmsg.LeaveGroupRequestMember {
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, m.InstanceID = id, instance
+	return m
+}
+
+func nobodyIsMember(t T, c Cluster) {
+	for _, v := range versions(0, 4) {
+		resp := askIn[*kmsg.HeartbeatResponse](t, c, v, heartbeatOf(name("group"), "nobody", 1))
+		code(t, "Heartbeat v"+number(int32(v)), resp.ErrorCode, kerr.UnknownMemberID)
+	}
+	for _, v := range versions(0, 5) {
+		sync := kmsg.NewPtrSyncGroupRequest()
+		sync.Group, sync.MemberID, sync.Generation = name("group"), "nobody", 1
+		sync.ProtocolType, sync.Protocol = kmsg.StringPtr("consumer"), kmsg.StringPtr("range")
+		resp := askIn[*kmsg.SyncGroupResponse](t, c, v, sync)
+		code(t, "SyncGroup v"+number(int32(v)), resp.ErrorCode, kerr.UnknownMemberID)
+	}
+	for _, v := range versions(0, 5) {
+		what := "LeaveGroup v" + number(int32(v))
+		leave := leaveOf(name("group"), leaver("nobody", nil), leaver("nobody else", nil), leaver("", kmsg.StringPtr("instance")))
+		if v < 3 {
+			leave.Members = nil
+			code(t, what, askIn[*kmsg.LeaveGroupResponse](t, c, v, leave).ErrorCode, kerr.UnknownMemberID)
+			continue
+		}
+		resp := askIn[*kmsg.LeaveGroupResponse](t, c, v, leave)
+		code(t, what, resp.ErrorCode, nil)
+		equal(t, what+", members", len(resp.Members), len(leave.Members))
+		for i, m := range resp.Members {
+			equal(t, what+", member", m.MemberID, leave.Members[i].MemberID)
+			equal(t, what+", instance", text(m.InstanceID), text(leave.Members[i].InstanceID))
+			code(t, what+", member "+m.MemberID, m.ErrorCode, kerr.UnknownMemberID)
+		}
+	}
+}
+
+func syncNamesProtocol(t T, c Cluster) {
+	m := joined(t, c, nil, name("topic"))
+	ask := func(typ, protocol *string) int16 {
+		sync := kmsg.NewPtrSyncGroupRequest()
+		sync.Group, sync.MemberID, sync.Generation = m.group, m.id, m.generation
+		sync.ProtocolType, sync.Protocol = typ, protocol
+		return askIn[*kmsg.SyncGroupResponse](t, c, 5, sync).ErrorCode
+	}
+	consumer, protocol := kmsg.StringPtr("consumer"), kmsg.StringPtr("range")
+	code(t, "neither", ask(nil, nil), kerr.InconsistentGroupProtocol)
+	code(t, "no type", ask(nil, protocol), kerr.InconsistentGroupProtocol)
+	code(t, "no protocol", ask(consumer, nil), kerr.InconsistentGroupProtocol)
+	code(t, "another protocol", ask(consumer, consumer), kerr.InconsistentGroupProtocol)
+	code(t, "both", ask(consumer, protocol), nil)
+}
+
+func refusedJoinNamesMember(t T, c Cluster) {
+	stable := joined(t, c, nil, name("topic")).group
+	for _, v := range versions(2, 9) {
+		for _, group := range []string{name("group"), stable} {
+			resp := askIn[*kmsg.JoinGroupResponse](t, c, v, joinOf(group, "nobody"))
+			code(t, "v"+number(int32(v)), resp.ErrorCode, kerr.UnknownMemberID)
+			equal(t, "v"+number(int32(v)), resp.MemberID, "nobody")
+		}
+	}
+}
+
+func staticMemberLeaves(t T, c Cluster) {
+	for _, v := range versions(3, 5) {
+		what := "v" + number(int32(v)) + ", "
+		m := joined(t, c, kmsg.StringPtr("instance"), name("topic"))
+		leave := func(member string, instance string) kmsg.LeaveGroupResponseMember {
+			resp := askIn[*kmsg.LeaveGroupResponse](t, c, v, leaveOf(m.group, leaver(member, &instance)))
+			code(t, what+"group", resp.ErrorCode, nil)
+			equal(t, what+"member", resp.Members[0].MemberID, member)
+			isText(t, what+"instance", resp.Members[0].InstanceID, instance)
+			return resp.Members[0]
+		}
+		code(t, what+"another's", leave("nobody", "instance").ErrorCode, kerr.FencedInstanceID)
+		code(t, what+"unknown", leave("", "nowhere").ErrorCode, kerr.UnknownMemberID)
+		beat := heartbeatOf(m.group, m.id, m.generation)
+		beat.InstanceID = m.instance
+		code(t, what+"heartbeat", askIn[*kmsg.HeartbeatResponse](t, c, 4, beat).ErrorCode, nil)
+		code(t, what+"by instance alone", leave("", "instance").ErrorCode, nil)
+		code(t, what+"gone", leave(m.id, "instance").ErrorCode, kerr.UnknownMemberID)
+	}
+}

@@ -1,0 +1,183 @@
+package brokertest
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func groupOffsetBehaviours() []Behaviour {
+	return []Behaviour{
+		{
+			Name:   "groups/an unknown group has no offsets and no error",
+			Source: "OffsetFetch; OffsetMetadataManager.fetchOffsets",
+			Run:    unknownGroupHasNoOffsets,
+		},
+		{
+			Name:   "groups/offsets without metadata have an empty one",
+			Source: "OffsetFetch; OffsetFetchResponse.NO_METADATA",
+			Run:    metadataIsEmpty,
+		},
+		{
+			Name:   "groups/offsets of an unknown topic id cannot be asked for",
+			Source: "OffsetFetch v10",
+			Run:    offsetsOfUnknownTopic,
+		},
+		{
+			Name:   "groups/an offset that a transaction may still commit is unstable in a new group",
+			Source: "KIP-447",
+			Run:    pendingOffsetIsUnstable,
+		},
+	}
+}
+
+// offsetsOf is an OffsetFetch of partitions 0 and 1 of a topic, or without one
+// of all topics, in the form that a version has. Versions below 8 ask about the
+// first group alone.
+func offsetsOf(v int16, stable bool, topic *topicOf, groups ...string) *kmsg.OffsetFetchRequest {
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.RequireStable = stable
+	if v < 8 {
+		req.Group = groups[0]
+		if topic != nil {
+			rt := kmsg.NewOffsetFetchRequestTopic()
+			rt.Topic, rt.Partitions = topic.name, []int32{0, 1}
+			req.Topics = append(req.Topics, rt)
+		}
+		return req
+	}
+	for _, group := range groups {
+		g := kmsg.NewOffsetFetchRequestGroup()
+		g.Group = group
+		if topic != nil {
+			rt := kmsg.NewOffsetFetchRequestGroupTopic()
+			rt.Topic, rt.TopicID, rt.Partitions = topic.name, topic.id, []int32{0, 1}
+			g.Topics = append(g.Topics, rt)
+		}
+		req.Groups = append(req.Groups, g)
+	}
+	return req
+}
+
+// offset is what OffsetFetch answers for a partition, in any version.
+type offset struct {
+	partition   int32
+	at          int64
+	leaderEpoch int32
+	metadata    string
+	code        int16
+}
+
+// noOffset is what there is of a partition that nothing was committed for.
+func noOffset(partition int32) offset { return offset{partition, -1, -1, "", 0} }
+
+// offsetsIn are the offsets of one group in an answer.
+func offsetsIn(t T, v int16, resp *kmsg.OffsetFetchResponse, group string) (all []offset) {
+	t.Helper()
+	if v < 8 {
+		code(t, "group", resp.ErrorCode, nil)
+		for _, rt := range resp.Topics {
+			for _, p := range rt.Partitions {
+				all = append(all, offset{p.Partition, p.Offset, p.LeaderEpoch, text(p.Metadata), p.ErrorCode})
+			}
+		}
+		return all
+	}
+	for _, g := range resp.Groups {
+		if g.Group != group {
+			continue
+		}
+		code(t, "group", g.ErrorCode, nil)
+		for _, rt := range g.Topics {
+			for _, p := range rt.Partitions {
+				all = append(all, offset{p.Partition, p.Offset, p.LeaderEpoch, text(p.Metadata), p.ErrorCode})
+			}
+		}
+	}
+	return all
+}
+
+func unknownGroupHasNoOffsets(t T, c Cluster) {
+	topic := newTopicOf(t, newClient(t, c), 2)
+	known := committed(t, c, topic)
+	none := []offset{noOffset(0), noOffset(1)}
+	for _, v := range versions(1, 10) {
+		what := "v" + number(int32(v))
+		cl := newClient(t, c, version(kmsg.OffsetFetch, v))
+		fetch := func(stable bool, topic *topicOf, groups ...string) []offset {
+			resp := ask[*kmsg.OffsetFetchResponse](t, cl, offsetsOf(v, stable, topic, groups...))
+			return offsetsIn(t, v, resp, groups[len(groups)-1])
+		}
+		equal(t, what, fetch(false, &topic, name("group")), none)
+		if v >= 2 {
+			equal(t, what+", all topics", fetch(false, nil, name("group")), nil)
+		}
+		if v >= 7 {
+			equal(t, what+", stable", fetch(true, &topic, name("group")), none)
+		}
+		if v >= 8 {
+			equal(t, what+", two groups", fetch(false, &topic, known, name("group")), none)
+		}
+	}
+}
+
+func metadataIsEmpty(t T, c Cluster) {
+	topic := newTopicOf(t, newClient(t, c), 2)
+	group := committed(t, c, topic)
+	for _, v := range versions(1, 10) {
+		resp := askIn[*kmsg.OffsetFetchResponse](t, c, v, offsetsOf(v, false, &topic, group))
+		equal(t, "v"+number(int32(v)), offsetsIn(t, v, resp, group), []offset{{0, 5, -1, "", 0}, noOffset(1)})
+	}
+}
+
+func offsetsOfUnknownTopic(t T, c Cluster) {
+	topic := newTopicOf(t, newClient(t, c), 1)
+	nowhere := topicOf{id: [16]byte{1, 2, 3}}
+	for _, group := range []string{name("group"), committed(t, c, topic)} {
+		// A client that is left to find the coordinator looks at topic ids itself.
+		cl := newClient(t, c, version(kmsg.OffsetFetch, 10))
+		find := kmsg.NewPtrFindCoordinatorRequest()
+		find.CoordinatorKey = group
+		found := askIn[*kmsg.FindCoordinatorResponse](t, c, 3, find)
+		code(t, "coordinator", found.ErrorCode, nil)
+		answer, err := cl.Broker(int(found.NodeID)).Request(within(t), offsetsOf(10, false, &nowhere, group))
+		noError(t, err)
+		resp := answer.(*kmsg.OffsetFetchResponse)
+		unknown := kerr.UnknownTopicID.Code
+		equal(t, "offsets", offsetsIn(t, 10, resp, group), []offset{{0, -1, -1, "", unknown}, {1, -1, -1, "", unknown}})
+	}
+}
+
+func pendingOffsetIsUnstable(t T, c Cluster) {
+	plain := newClient(t, c)
+	topic := newTopicOf(t, plain, 2)
+	group := name("group")
+	producer := newClient(t, c, kgo.TransactionalID(name("transaction")))
+	noError(t, producer.BeginTransaction())
+	id, epoch, err := producer.ProducerID(within(t))
+	noError(t, err)
+	txn, _ := producer.OptValue(kgo.TransactionalID).(string)
+
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = txn, id, epoch, group
+	code(t, "adding the group", askIn[*kmsg.AddOffsetsToTxnResponse](t, c, 3, add).ErrorCode, nil)
+	commit := kmsg.NewPtrTxnOffsetCommitRequest()
+	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group, commit.Generation = txn, id, epoch, group, -1
+	rt := kmsg.NewTxnOffsetCommitRequestTopic()
+	rt.Topic = topic.name
+	rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	rp.Offset, rp.LeaderEpoch = 5, -1
+	rt.Partitions = append(rt.Partitions, rp)
+	commit.Topics = append(commit.Topics, rt)
+	code(t, "commit", askIn[*kmsg.TxnOffsetCommitResponse](t, c, 3, commit).Topics[0].Partitions[0].ErrorCode, nil)
+
+	fetch := func(stable bool) []offset {
+		return offsetsIn(t, 7, askIn[*kmsg.OffsetFetchResponse](t, c, 7, offsetsOf(7, stable, &topic, group)), group)
+	}
+	equal(t, "stable offsets", fetch(true)[0], offset{0, -1, -1, "", kerr.UnstableOffsetCommit.Code})
+	equal(t, "any offsets", fetch(false)[0], noOffset(0))
+	end := kmsg.NewPtrEndTxnRequest()
+	end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = txn, id, epoch, true
+	code(t, "end", askIn[*kmsg.EndTxnResponse](t, c, 3, end).ErrorCode, nil)
+	eventually(t, "the offset", func() bool { return fetch(true)[0] == offset{0, 5, -1, "", 0} })
+}
