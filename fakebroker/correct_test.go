@@ -52,11 +52,12 @@ func TestCorrections_areNeeded(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for _, c := range fakebroker.Corrections() {
+		if seen[c.Name] || c.Name == "" || c.Restores == "" || c.Upstream == "" {
+			t.Errorf("a correction needs a name of its own, what it restores and where upstream differs: %+v", c)
+		}
+		seen[c.Name] = true
 		t.Run(c.Name, func(t *testing.T) {
-			if seen[c.Name] || c.Name == "" || c.Restores == "" || c.Upstream == "" {
-				t.Fatalf("a correction needs a name of its own, what it restores and where upstream differs: %+v", c)
-			}
-			seen[c.Name] = true
+			t.Parallel() // they wait for what does not come
 			b, ok := behaviours[c.Behaviour]
 			if !ok {
 				t.Fatalf("there is no behaviour %q", c.Behaviour)
