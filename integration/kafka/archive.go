@@ -17,15 +17,15 @@ type archive struct {
 }
 
 func newArchive(java, jars string) *archive {
-	real, err := filepath.EvalSymlinks(java)
+	target, err := filepath.EvalSymlinks(java)
 	if err != nil {
 		return &archive{}
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(target)
 	if err != nil {
 		return &archive{}
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", real, info.Size(), info.ModTime()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s", target, info.Size(), info.ModTime()))
 	return &archive{path: fmt.Sprintf("%s-%x.jsa", jars, sum[:4])}
 }
 

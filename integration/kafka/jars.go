@@ -91,7 +91,7 @@ func fetch(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("making a folder for Maven: %w", err)
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }() // a temporary folder
 	if err := os.WriteFile(filepath.Join(work, "pom.xml"), pom, 0o644); err != nil {
 		return fmt.Errorf("writing the project for Maven: %w", err)
 	}

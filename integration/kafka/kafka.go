@@ -59,14 +59,21 @@ type Kafka struct {
 // KAFKATEST_REAL or KAFKA_BROKERS, not empty.
 func Wanted() bool { return os.Getenv(envReal) != "" || os.Getenv(envBrokers) != "" }
 
+// SkipUnlessWanted skips a test unless a real broker is [Wanted], and says how to
+// opt in.
+func SkipUnlessWanted(tb testing.TB) {
+	tb.Helper()
+	if !Wanted() {
+		tb.Skip("opt in with " + envReal + "=1 to run this on Apache Kafka " + Version() + " (needs Java and Maven), or with " + envBrokers + "=HOST:PORT on one that runs")
+	}
+}
+
 // Run starts a cluster and stops it with the test. It skips the test when a real
 // broker is not [Wanted], or when KAFKA_BROKERS names one that lacks what config
 // asks for; that it cannot be started is a failure.
 func Run(tb testing.TB, config Config) *Kafka {
 	tb.Helper()
-	if !Wanted() {
-		tb.Skip("opt in with " + envReal + "=1 to run this on Apache Kafka " + Version() + " (needs Java and Maven), or with " + envBrokers + "=HOST:PORT on one that runs")
-	}
+	SkipUnlessWanted(tb)
 	k, err := Start(tb.Context(), config)
 	if errors.Is(err, ErrExisting) {
 		tb.Skip(err)

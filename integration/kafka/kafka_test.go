@@ -100,7 +100,7 @@ func TestStart_saysWhatToDo(t *testing.T) {
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
-	defer taken.Close()
+	defer func() { _ = taken.Close() }() // nothing was sent
 	port := taken.Addr().(*net.TCPAddr).Port
 	full := t.TempDir()
 	noError(t, os.WriteFile(filepath.Join(full, "file"), nil, 0o600))
@@ -206,7 +206,7 @@ func TestStart_nothingIsLeftByAProcessThatDies(t *testing.T) {
 	noError(t, err)
 	conn, err := net.Dial("tcp", addr)
 	noError(t, err)
-	defer conn.Close()
+	t.Cleanup(func() { _ = conn.Close() }) // nothing was sent
 	noError(t, cmd.Process.Kill())
 	_ = cmd.Wait() // it was killed
 	noError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))

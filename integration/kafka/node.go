@@ -75,7 +75,7 @@ func (n *node) start(flags []string) error {
 	if err != nil {
 		return fmt.Errorf("opening the log of node %d: %w", n.id, err)
 	}
-	defer log.Close() // the process has its own
+	defer func() { _ = log.Close() }() // the process has its own
 	cmd := exec.Command(n.java, append(append(n.flags(), flags...), "kafka.Kafka", filepath.Join(n.dir, configFile))...)
 	cmd.Dir = n.dir
 	cmd.Stdout, cmd.Stderr = log, log

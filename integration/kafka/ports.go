@@ -26,7 +26,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("looking for a free port of %s: %w", host, err)
 		}
-		defer l.Close() // when all are found
+		defer func() { _ = l.Close() }() // when all are found, so that they differ
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports, nil

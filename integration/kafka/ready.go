@@ -53,14 +53,17 @@ func (k *Kafka) awaitReady(ctx context.Context) error {
 func (k *Kafka) ready(ctx context.Context, cl *kgo.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	adm := kadm.NewClient(cl)
-	meta, err := adm.BrokerMetadata(ctx)
+	// Not by kadm, which would go on telling what it has learned at first.
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{}
+	meta, err := req.RequestWith(ctx, cl)
 	if err != nil {
 		return err
 	}
-	if have := len(meta.Brokers); have < len(k.nodes) || meta.Controller < 0 {
+	if have := len(meta.Brokers); have < len(k.nodes) {
 		return fmt.Errorf("%d of %d nodes have joined", have, len(k.nodes))
 	}
+	adm := kadm.NewClient(cl)
 	names := k.namesOnAllPartitions()
 	var errs []error
 	for _, c := range adm.FindGroupCoordinators(ctx, names...) {
@@ -92,7 +95,22 @@ func (k *Kafka) ready(ctx context.Context, cl *kgo.Client) error {
 			return t.Err
 		}
 	}
+	for _, b := range meta.Brokers {
+		if err := producerIDs(ctx, cl.Broker(int(b.NodeID))); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// producerIDs has a broker fetch a block of producer ids from the controller: to
+// whom asks before it has some, it says that the coordinator is loading.
+func producerIDs(ctx context.Context, broker *kgo.Broker) error {
+	resp, err := broker.Request(ctx, kmsg.NewPtrInitProducerIDRequest())
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.(*kmsg.InitProducerIDResponse).ErrorCode)
 }
 
 // shareCoordinator has the topic of the share groups' state created.
