@@ -40,8 +40,11 @@ func (b *Broker) correct() {
 // corrected is the cluster as corrections see it.
 type corrected struct{ *Broker }
 
-// Ask puts a question to a broker past all rules.
+// Ask puts a question to a broker past all rules and faults.
 func (b corrected) Ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
+	if t := tags(req); t != nil {
+		t.Set(ownTag, []byte{1})
+	}
 	return b.ask(ctx, node, req)
 }
 
