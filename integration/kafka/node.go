@@ -2,15 +2,14 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
+
+	"example.com/kafkatest/integration/internal/process"
 )
 
 // stopLimit is how long a node may take to stop before it is killed.
@@ -30,8 +29,7 @@ type node struct {
 	jars  string
 	ports map[string]int // by listener
 
-	process *os.Process
-	ended   chan struct{} // closed when the process has ended
+	process *process.Process // nil before start
 }
 
 func (n *node) configure(properties map[string]string) error {
@@ -69,7 +67,7 @@ func (n *node) format(ctx context.Context, clusterID string, users []User, flags
 	return nil
 }
 
-// start starts the process. It ends with this one, at the latest (on Linux).
+// start starts the process.
 func (n *node) start(flags []string) error {
 	log, err := os.OpenFile(filepath.Join(n.dir, logFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -79,23 +77,9 @@ func (n *node) start(flags []string) error {
 	cmd := exec.Command(n.java, append(append(n.flags(), flags...), "kafka.Kafka", filepath.Join(n.dir, configFile))...)
 	cmd.Dir = n.dir
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = endWithParent()
-	started := make(chan error, 1)
-	n.ended = make(chan struct{})
-	go func() {
-		// To end with the parent means: with the thread that started it.
-		runtime.LockOSThread()
-		defer close(n.ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is of no interest, that it has ended is
-		}
-	}()
-	if err := <-started; err != nil {
+	if n.process, err = process.Start(cmd); err != nil {
 		return fmt.Errorf("starting node %d: %w", n.id, err)
 	}
-	n.process = cmd.Process
 	return nil
 }
 
@@ -104,20 +88,9 @@ func (n *node) stop() error {
 	if n.process == nil {
 		return nil
 	}
-	if err := n.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := n.process.Stop(stopLimit); err != nil {
 		return fmt.Errorf("stopping node %d: %w", n.id, err)
 	}
-	patience := time.NewTimer(stopLimit)
-	defer patience.Stop()
-	select {
-	case <-n.ended:
-		return nil
-	case <-patience.C:
-	}
-	if err := n.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("killing node %d: %w", n.id, err)
-	}
-	<-n.ended
 	return nil
 }
 

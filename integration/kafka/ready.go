@@ -23,7 +23,7 @@ func (k *Kafka) awaitReady(ctx context.Context) error {
 		defer close(stop)
 		go func() { // ends with this function
 			select {
-			case <-n.ended:
+			case <-n.process.Ended():
 				cancel(fmt.Errorf("node %d ended%s", n.id, hint(n.log())))
 			case <-stop:
 			}
