@@ -183,6 +183,7 @@ func (b *Broker) options() []kfake.Opt {
 	if b.cfg.MaxSessionTimeout > 0 {
 		opts = append(opts, kfake.GroupMaxSessionTimeout(b.cfg.MaxSessionTimeout))
 	}
+	opts = append(opts, likeKafka()...)
 	opts = append(opts, b.users()...)
 	return opts
 }

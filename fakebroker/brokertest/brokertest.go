@@ -84,6 +84,7 @@ func Behaviours() []Behaviour {
 		fetchBehaviours(),
 		saslBehaviours(),
 		transactionBehaviours(),
+		clusterBehaviours(),
 		topicBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })

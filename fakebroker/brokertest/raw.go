@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 
@@ -72,8 +73,9 @@ func (r *raw) closed() {
 	stop := context.AfterFunc(within(r.t), func() { _ = r.conn.Close() })
 	defer stop()
 	var b [1]byte
-	if _, err := r.conn.Read(b[:]); err != io.EOF {
+	if _, err := r.conn.Read(b[:]); !errors.Is(err, io.EOF) {
 		r.t.Errorf("connection: %v, want it closed by the broker", err)
+		r.t.FailNow()
 	}
 }
 

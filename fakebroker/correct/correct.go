@@ -91,6 +91,10 @@ func All(c Cluster) []Correction {
 		authenticates(c),
 		transacts(c),
 		producing(c),
+		clusters(c),
+		quorum(c),
+		telemetry(),
+		versions(),
 		topics(c),
 		limits(c),
 	)

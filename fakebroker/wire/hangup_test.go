@@ -27,10 +27,10 @@ func TestHangUp_aRuleAnswersWhatTheBrokerDoesNot(t *testing.T) {
 			rules.Add(tt.rule)
 			ln, err := wire.Listen(func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }, wire.Config{Rules: rules})
 			noError(t, err)
-			defer ln.Close()
+			defer func() { _ = ln.Close() }() // the test is over
 			conn, err := net.Dial("tcp", ln.Addr().String())
 			noError(t, err)
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			sent := slices.Concat(request(1, 2, heartbeat("a")), request(2, 2, heartbeat("b")))
 			_, err = conn.Write(sent)
 			noError(t, err)
@@ -110,7 +110,7 @@ func TestSession_bareTokensAreFramedForABrokerThatWantsThem(t *testing.T) {
 
 	broker, conn := net.Pipe()
 	s := wire.NewSession(broker, wire.Config{Rules: rules})
-	defer s.Close()
+	defer func() { _ = s.Close() }() // closed already, if it goes well
 	go func() {
 		sent := slices.Concat(request(1, 0, shake), token("good"), token("bad"), request(2, 2, heartbeat("g")))
 		_, _ = conn.Write(sent) // ends early, with the connection

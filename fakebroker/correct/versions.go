@@ -1,0 +1,109 @@
+package correct
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
+)
+
+func versions() []Correction {
+	return []Correction{{
+		Rule: wire.Rule{
+			Name:  "OffsetForLeaderEpoch v2 is understood",
+			Wants: func(h wire.Header) bool { return h.Key == kmsg.OffsetForLeaderEpoch && h.Version == 2 },
+			Request: asked(func(x *wire.Exchange, req *kmsg.OffsetForLeaderEpochRequest) {
+				req.Version = 3 // which also says who asks
+				x.SetRequest(req)
+			}),
+		},
+		Restores:  "KIP-320: the version that clients first used",
+		Upstream:  "23_offset_for_leader_epoch.go begins with v3",
+		Behaviour: "cluster/OffsetForLeaderEpoch v2 is understood",
+	}, {
+		Rule: wire.Rule{
+			Name:       "ApiVersions has the versions of Kafka's, and no more than is served",
+			Wants:      wire.Keys(kmsg.ApiVersions),
+			AnswerOnly: true,
+			Answer: func(x *wire.Exchange) {
+				a, err := x.Response()
+				if err != nil {
+					return
+				}
+				if resp, ok := a.(*kmsg.ApiVersionsResponse); ok && resp.ErrorCode == 0 && likeKafka4(resp) {
+					hideFeatures(resp)
+					x.SetResponse(resp)
+				}
+			},
+		},
+		Restores:  "KIP-896, KIP-714, KIP-1022: versions that are gone, telemetry only with a receiver, and no supported feature that starts at 0 in v3",
+		Upstream:  "18_api_versions.go names whatever is implemented",
+		Behaviour: "cluster/APIs have the versions of Kafka's",
+	}}
+}
+
+// likeKafka4 has an answer name what Kafka 4 does. One that speaks as an older
+// release stays.
+func likeKafka4(resp *kmsg.ApiVersionsResponse) bool {
+	const firstOf4 = 13 // of Metadata
+	if !slices.ContainsFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool {
+		return k.ApiKey == kmsg.Metadata.Int16() && k.MaxVersion >= firstOf4
+	}) {
+		return false
+	}
+	resp.ApiKeys = slices.DeleteFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool {
+		return k.ApiKey == kmsg.GetTelemetrySubscriptions.Int16() || k.ApiKey == kmsg.PushTelemetry.Int16()
+	})
+	oldest := oldestVersions()
+	for i := range resp.ApiKeys {
+		k := &resp.ApiKeys[i]
+		if v, ok := oldest[kmsg.Key(k.ApiKey)]; ok && v <= k.MaxVersion {
+			k.MinVersion = v
+		}
+	}
+	for _, k := range served() {
+		if !slices.ContainsFunc(resp.ApiKeys, func(have kmsg.ApiVersionsResponseApiKey) bool { return have.ApiKey == k.ApiKey }) {
+			resp.ApiKeys = append(resp.ApiKeys, k)
+		}
+	}
+	slices.SortFunc(resp.ApiKeys, func(a, b kmsg.ApiVersionsResponseApiKey) int { return int(a.ApiKey) - int(b.ApiKey) })
+	return true
+}
+
+// oldestVersions are the versions that Kafka 4 begins with, where kfake has
+// others. Those of produce before 3 are named and not served, for librdkafka.
+func oldestVersions() map[kmsg.Key]int16 {
+	return map[kmsg.Key]int16{
+		kmsg.Produce: 0, kmsg.ListOffsets: 1, kmsg.OffsetCommit: 2, kmsg.OffsetFetch: 1, kmsg.SASLHandshake: 0,
+		kmsg.CreateTopics: 2, kmsg.DeleteTopics: 1, kmsg.OffsetForLeaderEpoch: 2, kmsg.WriteTxnMarkers: 1,
+		kmsg.DescribeACLs: 1, kmsg.CreateACLs: 1, kmsg.DeleteACLs: 1, kmsg.DescribeConfigs: 1,
+		kmsg.AlterReplicaLogDirs: 1, kmsg.DescribeLogDirs: 1,
+		kmsg.ShareGroupHeartbeat: 1, kmsg.ShareGroupDescribe: 1, kmsg.ShareFetch: 1, kmsg.ShareAcknowledge: 1,
+	}
+}
+
+// served are the APIs that corrections answer by themselves.
+func served() []kmsg.ApiVersionsResponseApiKey {
+	key := func(k kmsg.Key, oldest, newest int16) kmsg.ApiVersionsResponseApiKey {
+		return kmsg.ApiVersionsResponseApiKey{ApiKey: k.Int16(), MinVersion: oldest, MaxVersion: newest}
+	}
+	return []kmsg.ApiVersionsResponseApiKey{
+		key(kmsg.DescribeQuorum, 0, 2),
+		key(kmsg.CreateDelegationToken, 1, 3), key(kmsg.RenewDelegationToken, 1, 2),
+		key(kmsg.ExpireDelegationToken, 1, 2), key(kmsg.DescribeDelegationToken, 1, 3),
+	}
+}
+
+func hideFeatures(resp *kmsg.ApiVersionsResponse) {
+	const firstFrom0 = 4 // KAFKA-17011: clients of v3 fail on them
+	if resp.Version < firstFrom0 {
+		resp.SupportedFeatures = slices.DeleteFunc(resp.SupportedFeatures, func(f kmsg.ApiVersionsResponseSupportedFeature) bool {
+			return f.MinVersion == 0
+		})
+	}
+	// The quorum is a static one, which is what there was before this feature.
+	resp.FinalizedFeatures = slices.DeleteFunc(resp.FinalizedFeatures, func(f kmsg.ApiVersionsResponseFinalizedFeature) bool {
+		return f.Name == "kraft.version"
+	})
+}
