@@ -139,6 +139,9 @@ func (b *Broker) start() error {
 	if err := b.createACLs(); err != nil {
 		return err
 	}
+	for _, name := range b.topicNames() { // from an earlier run
+		correct.Adopt(corrected{b}, name)
+	}
 	for _, t := range b.cfg.Topics {
 		err := b.CreateTopic(t)
 		if b.cfg.DataDir != "" && errors.Is(err, ErrTopicExists) {

@@ -97,7 +97,7 @@ func panicsElsewhere(t *testing.T, upstream string) {
 
 // config is a broker that has what a behaviour needs.
 func config(n brokertest.Needs) fakebroker.Config {
-	c := fakebroker.Config{Brokers: n.Brokers}
+	c := fakebroker.Config{Brokers: n.Brokers, AutoCreateTopics: n.AutoCreate}
 	if n.SASL || n.ACLs {
 		c.SASL = []fakebroker.User{
 			{Mechanism: fakebroker.Plain, Name: admin.Name, Password: admin.Password},

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/correct"
 )
 
 // Topic is a topic to create, or one that exists.
@@ -69,7 +71,8 @@ func (t Topic) check() error {
 	return nil
 }
 
-// CreateTopic creates a topic, replicated to up to three brokers. An error wraps
+// CreateTopic creates a topic, replicated to up to three brokers, which its
+// leaders are spread over. An error wraps
 // [ErrTopicExists], [ErrInvalidTopic] (also when the name differs from another
 // topic's in '.' and '_' only, which Kafka refuses), [ErrClosed], or the
 // protocol error that says what is wrong with the configs. It is safe for
@@ -78,7 +81,16 @@ func (b *Broker) CreateTopic(t Topic) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	err := b.do(func() error { return b.cluster.CreateTopic(t.Name, max(t.Partitions, 1), t.Configs) })
+	count := max(t.Partitions, 1)
+	several := len(b.listeners) > 1
+	first := count
+	if several {
+		first = 1 // kfake lets us say who leads the others
+	}
+	err := b.do(func() error { return b.cluster.CreateTopic(t.Name, first, t.Configs) })
+	if err == nil && several {
+		err = correct.Grow(context.Background(), corrected{b}, t.Name, count)
+	}
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return fmt.Errorf("%w: %s", ErrTopicExists, t.Name)

@@ -23,7 +23,7 @@ func TestBehaviours(t *testing.T) {
 	// for the first of them.
 	clusters := make(map[kind]*kafka.Kafka)
 	brokertest.Test(t, func(t2 *testing.T, needs brokertest.Needs) brokertest.Cluster {
-		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs}
+		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs, autoCreate: needs.AutoCreate}
 		if needs.Brokers > 1 {
 			k.nodes = max(3, needs.Brokers)
 		}
@@ -31,6 +31,9 @@ func TestBehaviours(t *testing.T) {
 			c := kafka.Config{Nodes: k.nodes}
 			if k.listeners {
 				c.Users, c.TLS, c.ACLs = users, true, true
+			}
+			if k.autoCreate {
+				c.Properties = map[string]string{"auto.create.topics.enable": "true"}
 			}
 			started, err := kafka.Start(t.Context(), c)
 			if errors.Is(err, kafka.ErrExisting) {
@@ -52,8 +55,9 @@ func TestBehaviours(t *testing.T) {
 
 // kind is what tells clusters apart.
 type kind struct {
-	nodes     int
-	listeners bool // with SASL, TLS and ACLs
+	nodes      int
+	listeners  bool // with SASL, TLS and ACLs
+	autoCreate bool // of topics that are asked for
 }
 
 func cluster(k *kafka.Kafka, admin, user kafka.User) brokertest.Cluster {

@@ -37,6 +37,10 @@ type Needs struct {
 	SASL    bool // Cluster.SASL is set
 	TLS     bool // Cluster.TLS is set
 	ACLs    bool // it has an authorizer, and Cluster.SASL is set
+
+	// AutoCreate is that topics are created when clients ask for them (Kafka's
+	// auto.create.topics.enable).
+	AutoCreate bool
 }
 
 // Cluster is a cluster to hold to the behaviours.

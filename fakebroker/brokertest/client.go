@@ -42,6 +42,11 @@ func within(t T) context.Context {
 	return ctx
 }
 
+// withoutTest is for what is cleaned up when the test is over.
+func withoutTest(t T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+}
+
 // ask sends a request to the broker that the client takes for the right one: the
 // leader, the coordinator, the controller. The client chooses the version, the
 // highest that both know; see version.
@@ -91,7 +96,7 @@ func newTopic(t T, cl *kgo.Client, partitions int32, configs ...string) string {
 		dt := kmsg.NewDeleteTopicsRequestTopic()
 		dt.Topic = &topic
 		del.Topics = append(del.Topics, dt)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+		ctx, cancel := withoutTest(t)
 		defer cancel()
 		_, _ = del.RequestWith(ctx, cl) // the cluster may be gone already
 	})

@@ -5,5 +5,8 @@ import "slices"
 func topicBehaviours() []Behaviour {
 	return slices.Concat(
 		placementBehaviours(),
+		createBehaviours(),
+		leaderBehaviours(),
+		metadataBehaviours(),
 	)
 }

@@ -1,9 +1,12 @@
 package correct
 
 import (
+	"context"
+	"math"
 	"slices"
 	"sync"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker/wire"
@@ -128,10 +131,70 @@ func Spread(c Cluster, topic string) {
 	}
 }
 
-// Adopt takes a topic as it is: one that was there before the broker started.
+// Adopt takes a topic as it is: one that was there before, or has a partition
+// that may be led by anybody.
 func Adopt(c Cluster, topic string) {
 	if t, ok := c.Topic(topic); ok && len(c.Nodes()) > 1 {
 		c.Placements().adopt(c, t)
+	}
+}
+
+// Grow adds partitions to a topic until it has so many, with leaders that go
+// round the brokers. Unlike [Spread] it moves none, so that all are in their
+// first leader epoch.
+func Grow(ctx context.Context, c Cluster, topic string, partitions int32) error {
+	Adopt(c, topic)
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	req.Version, req.TimeoutMillis = 3, math.MaxInt32
+	rt := kmsg.NewCreatePartitionsRequestTopic()
+	rt.Topic, rt.Count = topic, partitions
+	if rt.Assignment = addition(c, topic, partitions); rt.Assignment == nil {
+		return nil // it has them
+	}
+	req.Topics = append(req.Topics, rt)
+	var code int16
+	for _, node := range c.Nodes() { // one of which is the controller
+		resp, err := c.Ask(ctx, node, req)
+		if err != nil {
+			return err
+		}
+		if code = resp.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode; code != kerr.NotController.Code {
+			break
+		}
+	}
+	if code != 0 {
+		return kerr.ErrorForCode(code)
+	}
+	placeAddition(c, topic, partitions, rt.Assignment)
+	return nil
+}
+
+// addition is where partitions are to be that a topic does not have yet, nil when
+// it has so many or is not there.
+func addition(c Cluster, topic string, count int32) (out []kmsg.CreatePartitionsRequestTopicAssignment) {
+	up, down := reachable(c)
+	t, ok := c.Topic(topic)
+	if !ok || len(up) == 0 {
+		return nil
+	}
+	first := replicasOf(c, t, 0)
+	start := max(slices.Index(up, first[0]), 0)
+	for p := len(t.Leaders); p < int(count); p++ {
+		a := kmsg.NewCreatePartitionsRequestTopicAssignment()
+		a.Replicas = stripe(up, down, start+p, len(first))
+		out = append(out, a)
+	}
+	return out
+}
+
+// placeAddition remembers where a topic's last partitions were put.
+func placeAddition(c Cluster, topic string, count int32, assignment []kmsg.CreatePartitionsRequestTopicAssignment) {
+	t, ok := c.Topic(topic)
+	if !ok {
+		return // deleted meanwhile
+	}
+	for i, a := range assignment {
+		c.Placements().set(t.ID, count-int32(len(assignment))+int32(i), a.Replicas)
 	}
 }
 

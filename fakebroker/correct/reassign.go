@@ -68,7 +68,7 @@ func reassignAll(c Cluster, req *kmsg.AlterPartitionAssignmentsRequest, resp *km
 }
 
 // reassign moves a partition to the brokers given.
-func reassign(c Cluster, topic string, partition int32, to []int32, keepFactor bool) *refusal {
+func reassign(c Cluster, topic string, partition int32, to []int32, keepFactor bool) *rejection {
 	if f := checkReplicas(c, to); f != nil {
 		return f
 	}
@@ -94,17 +94,18 @@ func reassign(c Cluster, topic string, partition int32, to []int32, keepFactor b
 	return nil
 }
 
-// replicasOf is where a partition is: as placed, or on its leader.
+// replicasOf is where a partition is: as placed, or as kfake has it.
 func replicasOf(c Cluster, t Topic, partition int32) []int32 {
 	if known := c.Placements().Of(t.ID, partition); known != nil {
 		return known
 	}
-	return []int32{t.Leaders[partition]}
+	nodes := c.Nodes()
+	return stripe(nodes, nil, max(slices.Index(nodes, t.Leaders[partition]), 0), t.Replicas)
 }
 
 // checkReplicas holds an assignment made by hand to Kafka's rules, nil when it
 // keeps them.
-func checkReplicas(c Cluster, replicas []int32) *refusal {
+func checkReplicas(c Cluster, replicas []int32) *rejection {
 	if len(replicas) == 0 {
 		return reject(kerr.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
 	}
@@ -121,25 +122,25 @@ func checkReplicas(c Cluster, replicas []int32) *refusal {
 	return nil
 }
 
-// refusal is an error code and what Kafka says with it. Nil is no error.
-type refusal struct {
+// rejection is an error code and what Kafka says with it. Nil is no error.
+type rejection struct {
 	err     *kerr.Error
 	message string
 }
 
-func reject(err *kerr.Error, format string, args ...any) *refusal {
-	return &refusal{err, fmt.Sprintf(format, args...)}
+func reject(err *kerr.Error, format string, args ...any) *rejection {
+	return &rejection{err, fmt.Sprintf(format, args...)}
 }
 
-func (r *refusal) code() int16 {
+func (r *rejection) code() int16 {
 	if r == nil {
 		return 0
 	}
 	return r.err.Code
 }
 
-func (r *refusal) text() *string {
-	if r == nil {
+func (r *rejection) text() *string {
+	if r == nil || r.message == "" {
 		return nil
 	}
 	return &r.message

@@ -8,5 +8,10 @@ func topics(c Cluster) []Correction {
 	return slices.Concat(
 		placement(c),
 		reassigning(c),
+		naming(c),
+		creating(c),
+		growing(c),
+		deleting(c),
+		electing(c),
 	)
 }

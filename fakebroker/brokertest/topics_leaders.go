@@ -1,0 +1,190 @@
+package brokertest
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func leaderBehaviours() []Behaviour {
+	return []Behaviour{
+		{
+			Name:   "topics/leaders are spread over the brokers",
+			Source: "CreateTopics; StripedReplicaPlacer",
+			Needs:  Needs{Brokers: 2},
+			Run:    leadersAreSpread,
+		},
+		{
+			Name:   "topics/leaders of added partitions are spread over the brokers",
+			Source: "CreatePartitions; StripedReplicaPlacer",
+			Needs:  Needs{Brokers: 2},
+			Run:    addedLeadersAreSpread,
+		},
+		{
+			Name:   "topics/partitions are where they were assigned",
+			Source: "CreateTopics, CreatePartitions: assignments",
+			Needs:  Needs{Brokers: 2},
+			Run:    partitionsAreWhereAssigned,
+		},
+		{
+			Name:   "topics/no election where the preferred replica leads",
+			Source: "KIP-460: ElectLeaders, ELECTION_NOT_NEEDED",
+			Run:    electionIsNotNeeded,
+		},
+		{
+			Name:   "topics/the preferred replica is elected",
+			Source: "KIP-460: ElectLeaders",
+			Needs:  Needs{Brokers: 2},
+			Run:    preferredReplicaIsElected,
+		},
+	}
+}
+
+// spread fails unless each broker leads as many partitions as any other, give or
+// take slack, and each partition has so many different replicas, the first of
+// which leads.
+func spread(t T, cl *kgo.Client, partitions []kmsg.MetadataResponseTopicPartition, replicas, slack int) {
+	t.Helper()
+	leads := make(map[int32]int)
+	for _, b := range brokers(t, cl) {
+		leads[b] = 0
+	}
+	for _, p := range partitions {
+		leads[p.Leader]++
+		equal(t, "different replicas", len(slices.Compact(slices.Sorted(slices.Values(p.Replicas)))), replicas)
+		equal(t, "leader", p.Leader, p.Replicas[0])
+	}
+	counts := slices.Sorted(maps.Values(leads))
+	if most, least := counts[len(counts)-1], counts[0]; most-least > slack {
+		t.Errorf("partitions led: %v, want at most %d more or less", leads, slack)
+	}
+}
+
+// created creates a topic of a new name and waits until each partition has a
+// leader.
+func created(t T, cl *kgo.Client, partitions int32, factor int16, assignment ...[]int32) (string, []kmsg.MetadataResponseTopicPartition) {
+	t.Helper()
+	topic := name("topic")
+	deleteLater(t, cl, topic)
+	rt := ask[*kmsg.CreateTopicsResponse](t, cl, newTopicRequest(topicToCreate(topic, partitions, factor, assignment...))).Topics[0]
+	code(t, topic, rt.ErrorCode, nil)
+	return topic, haveLeaders(t, cl, topic, max(int(partitions), len(assignment)))
+}
+
+// haveLeaders waits until a topic has so many partitions, each with a leader.
+func haveLeaders(t T, cl *kgo.Client, topic string, partitions int) (ps []kmsg.MetadataResponseTopicPartition) {
+	t.Helper()
+	eventually(t, "leaders of "+topic, func() bool {
+		ps = describedPartitions(t, cl, topic)
+		return len(ps) == partitions && !slices.ContainsFunc(ps, func(p kmsg.MetadataResponseTopicPartition) bool {
+			return p.ErrorCode != 0 || p.Leader < 0
+		})
+	})
+	return ps
+}
+
+func leadersAreSpread(t T, c Cluster) {
+	cl := newClient(t, c)
+	for _, factor := range []int16{1, 2} {
+		for _, partitions := range []int32{2, 6, 13} {
+			_, ps := created(t, cl, partitions, factor)
+			spread(t, cl, ps, int(factor), 1)
+		}
+	}
+}
+
+func addedLeadersAreSpread(t T, c Cluster) {
+	cl := newClient(t, c)
+	topic, _ := created(t, cl, 1, 2)
+	nodes := len(brokers(t, cl))
+	count := 1 + 10*nodes
+	code(t, "added", ask[*kmsg.CreatePartitionsResponse](t, cl, partitionsToAdd(topic, int32(count))).Topics[0].ErrorCode, nil)
+	ps := haveLeaders(t, cl, topic, count)
+	spread(t, cl, ps, 2, 2)
+	for round := range slices.Chunk(ps[1:], nodes) {
+		leads := make(map[int32]bool)
+		for _, p := range round {
+			leads[p.Leader] = true
+		}
+		equal(t, "brokers that lead a partition of each round", len(leads), nodes)
+	}
+}
+
+func partitionsAreWhereAssigned(t T, c Cluster) {
+	cl := newClient(t, c)
+	b := brokers(t, cl)[:2]
+	want := [][]int32{{b[0], b[1]}, {b[1], b[0]}, {b[1], b[0]}, {b[0], b[1]}}
+	topic, _ := created(t, cl, -1, -1, want...)
+	more := [][]int32{{b[1], b[0]}, {b[0], b[1]}}
+	code(t, "added", ask[*kmsg.CreatePartitionsResponse](t, cl, partitionsToAdd(topic, 6, more...)).Topics[0].ErrorCode, nil)
+	for i, p := range haveLeaders(t, cl, topic, 6) {
+		replicas := slices.Concat(want, more)[i]
+		equal(t, "replicas of partition "+number(p.Partition), p.Replicas, replicas)
+		equal(t, "leader of partition "+number(p.Partition), p.Leader, replicas[0])
+	}
+}
+
+func elect(t T, cl *kgo.Client, unclean bool, topic string, partitions ...int32) *kmsg.ElectLeadersResponse {
+	t.Helper()
+	req := kmsg.NewPtrElectLeadersRequest()
+	req.TimeoutMillis = int32(patience.Milliseconds())
+	if unclean {
+		req.ElectionType = 1
+	}
+	if topic != "" {
+		rt := kmsg.NewElectLeadersRequestTopic()
+		rt.Topic, rt.Partitions = topic, partitions
+		req.Topics = append(req.Topics, rt)
+	}
+	return ask[*kmsg.ElectLeadersResponse](t, cl, req)
+}
+
+func electionIsNotNeeded(t T, c Cluster) {
+	for _, v := range []int16{0, 1, 2} {
+		cl := newClient(t, c, version(kmsg.ElectLeaders, v))
+		topic, missing := newTopic(t, cl, 2), name("missing")
+		was := describedPartitions(t, cl, topic)
+		resp := elect(t, cl, false, topic, 0, 1, 7)
+		code(t, "election", resp.ErrorCode, nil)
+		equal(t, "answers", len(resp.Topics[0].Partitions), 3)
+		for _, p := range resp.Topics[0].Partitions[:2] {
+			code(t, "preferred leader", p.ErrorCode, kerr.ElectionNotNeeded)
+			equal(t, "message", text(p.ErrorMessage), "Leader election not needed for topic partition.")
+		}
+		p := resp.Topics[0].Partitions[2]
+		code(t, "unknown partition", p.ErrorCode, kerr.UnknownTopicOrPartition)
+		equal(t, "message", text(p.ErrorMessage), "No such partition as "+topic+"-7")
+		p = elect(t, cl, false, missing, 0).Topics[0].Partitions[0]
+		code(t, "unknown topic", p.ErrorCode, kerr.UnknownTopicOrPartition)
+		equal(t, "message", text(p.ErrorMessage), "No such topic as "+missing)
+		if v > 0 {
+			code(t, "unclean", elect(t, cl, true, topic, 0).Topics[0].Partitions[0].ErrorCode, kerr.ElectionNotNeeded)
+		}
+		for _, rt := range elect(t, cl, false, "").Topics { // of all partitions, those that need one
+			if rt.Topic == topic && len(rt.Partitions) > 0 {
+				t.Errorf("election of %v", rt)
+			}
+		}
+		equal(t, "partitions", describedPartitions(t, cl, topic), was)
+	}
+}
+
+func preferredReplicaIsElected(t T, c Cluster) {
+	cl := newClient(t, c)
+	b := brokers(t, cl)[:2]
+	topic, _ := created(t, cl, -1, -1, []int32{b[0], b[1]})
+	settled(t, cl, topic, b[0], b[1])
+	reassign(t, cl, topic, 0, b[1], b[0])
+	settled(t, cl, topic, b[1], b[0])
+	was := partition(t, cl, topic, 0)
+	equal(t, "leader before", was.Leader, b[0])
+	code(t, "election", elect(t, cl, false, topic, 0).Topics[0].Partitions[0].ErrorCode, nil)
+	eventually(t, "the preferred leader", func() bool { return partition(t, cl, topic, 0).Leader == b[1] })
+	if now := partition(t, cl, topic, 0); now.LeaderEpoch <= was.LeaderEpoch {
+		t.Errorf("leader epoch: %d after %d, want a later one", now.LeaderEpoch, was.LeaderEpoch)
+	}
+	code(t, "once more", elect(t, cl, false, topic, 0).Topics[0].Partitions[0].ErrorCode, kerr.ElectionNotNeeded)
+}

@@ -1,0 +1,199 @@
+package correct
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire"
+)
+
+// maxTopicName is Kafka's limit, which is of UTF-16 units.
+const maxTopicName = 249
+
+// checkName holds a topic's name to Kafka's rules, nil when it keeps them.
+func checkName(name string) *rejection {
+	invalid := func(why string) *rejection {
+		return reject(kerr.InvalidTopicException, "Topic name is invalid: %s", why)
+	}
+	switch {
+	case name == "":
+		return invalid("the empty string is not allowed")
+	case name == "." || name == "..":
+		return invalid("'" + name + "' is not allowed")
+	case len(utf16.Encode([]rune(name))) > maxTopicName:
+		return invalid("the length of '" + name + "' is longer than the max allowed length 249")
+	case strings.ContainsFunc(name, illegal):
+		return invalid("'" + name + "' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
+	}
+	return nil
+}
+
+func illegal(r rune) bool {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+		return false
+	}
+	return true
+}
+
+// collision is the topic whose name differs from another's in '.' and '_' only,
+// which would have the same metrics; empty when there is none.
+func collision(ctx context.Context, c Cluster, name string) string {
+	if !strings.ContainsAny(name, "._") {
+		return ""
+	}
+	unified := func(s string) string { return strings.ReplaceAll(s, ".", "_") }
+	for _, other := range topicNames(ctx, c) {
+		if other != name && unified(other) == unified(name) {
+			return other
+		}
+	}
+	return ""
+}
+
+// topicNames lists all topics.
+func topicNames(ctx context.Context, c Cluster) (names []string) {
+	const version = 9 // lists all topics when it names none
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version = version
+	resp, err := c.Ask(ctx, c.Nodes()[0], req)
+	if err != nil {
+		return nil // the cluster was closed
+	}
+	for _, t := range resp.(*kmsg.MetadataResponse).Topics {
+		if t.Topic != nil {
+			names = append(names, *t.Topic)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// autoCreated is the first version of Metadata in which clients say whether
+// topics are to be created; before it, they are. It is also one in which naming
+// no topic is not the same as naming all, as it is in version 0.
+const autoCreated = 4
+
+func naming(c Cluster) []Correction {
+	const bad, unknown = "Metadata does not know topics of invalid names, nor makes them", "Metadata answers for each unknown topic id"
+	return []Correction{
+		{
+			Rule: wire.Rule{
+				Name:    "Metadata before version 4 creates topics",
+				Wants:   func(h wire.Header) bool { return h.Key == kmsg.Metadata && h.Version < autoCreated },
+				Request: asked(askToCreate),
+			},
+			Restores:  "Metadata: allow_auto_topic_creation is true by default, for versions that do not have it",
+			Upstream:  "03_metadata.go creates nothing for them",
+			Behaviour: "topics/old versions of metadata create topics",
+		},
+		{
+			Rule: wire.Rule{
+				Name:    bad,
+				Wants:   wire.Keys(kmsg.Metadata),
+				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) { leaveOut(c, x, req, bad) }),
+				Answer: func(x *wire.Exchange) {
+					left, ok := recall[[]kmsg.MetadataResponseTopic](x, bad)
+					if !ok {
+						return
+					}
+					if resp, err := x.Response(); err == nil {
+						r := resp.(*kmsg.MetadataResponse)
+						r.Topics = append(r.Topics, left...)
+						x.SetResponse(r)
+					}
+				},
+			},
+			Restores:  "Topic.validate, AutoTopicCreationManager: an invalid name is refused with INVALID_TOPIC_EXCEPTION, one that collides with another is not created",
+			Upstream:  "03_metadata.go takes any name, and creates a topic called that when it may",
+			Behaviour: "topics/metadata of an invalid name",
+		},
+		{
+			Rule: wire.Rule{
+				Name:   unknown,
+				Wants:  func(h wire.Header) bool { return h.Key == kmsg.Metadata && h.Version >= 10 },
+				Answer: answered(answerUnknownIDs),
+			},
+			Restores:  "KIP-516: UNKNOWN_TOPIC_ID for each topic id that is not known",
+			Upstream:  "03_metadata.go answers for the first of them",
+			Behaviour: "topics/metadata of unknown topic ids",
+		},
+	}
+}
+
+// leaveOut does not ask the broker for topics that it would make and should not.
+func leaveOut(c Cluster, x *wire.Exchange, req *kmsg.MetadataRequest, rule string) {
+	var left []kmsg.MetadataResponseTopic
+	var topics []kmsg.MetadataRequestTopic
+	seen := make(map[string]bool)
+	for _, t := range req.Topics {
+		if t.TopicID != ([16]byte{}) || t.Topic == nil {
+			topics = append(topics, t)
+			continue
+		}
+		r := checkName(*t.Topic)
+		if r == nil && req.AllowAutoTopicCreation && collides(x, c, *t.Topic) {
+			r = &rejection{err: kerr.UnknownTopicOrPartition}
+		}
+		if r == nil {
+			topics = append(topics, t)
+			continue
+		}
+		if seen[*t.Topic] {
+			continue
+		}
+		seen[*t.Topic] = true
+		lt := kmsg.NewMetadataResponseTopic()
+		lt.Topic, lt.ErrorCode = t.Topic, r.code()
+		left = append(left, lt)
+	}
+	if left == nil {
+		return
+	}
+	without := *req
+	without.Topics = append([]kmsg.MetadataRequestTopic{}, topics...) // not nil, which would ask for all
+	keep(x, rule, left)
+	x.SetRequest(&without)
+}
+
+// collides reports whether a topic cannot be made because of another's name.
+func collides(x *wire.Exchange, c Cluster, name string) bool {
+	if name == "__cluster_metadata" {
+		return true
+	}
+	if _, exists := c.Topic(name); exists {
+		return false
+	}
+	return collision(x.Context(), c, name) != ""
+}
+
+func askToCreate(x *wire.Exchange, req *kmsg.MetadataRequest) {
+	if len(req.Topics) == 0 {
+		return
+	}
+	create := *req
+	create.Version, create.AllowAutoTopicCreation = autoCreated, true
+	x.SetRequest(&create)
+}
+
+func answerUnknownIDs(_ *wire.Exchange, req *kmsg.MetadataRequest, resp *kmsg.MetadataResponse) (changed bool) {
+	answered := make(map[[16]byte]bool)
+	for _, t := range resp.Topics {
+		answered[t.TopicID] = true
+	}
+	for _, t := range req.Topics {
+		if t.TopicID == ([16]byte{}) || answered[t.TopicID] {
+			continue
+		}
+		answered[t.TopicID], changed = true, true
+		unknown := kmsg.NewMetadataResponseTopic()
+		unknown.TopicID, unknown.ErrorCode = t.TopicID, kerr.UnknownTopicID.Code
+		resp.Topics = append(resp.Topics, unknown)
+	}
+	return changed
+}
