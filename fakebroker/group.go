@@ -18,7 +18,7 @@ type Group struct {
 	State   string // as Kafka says it: Empty, PreparingRebalance, CompletingRebalance, Assigning, Reconciling, Stable, Dead
 	Epoch   int32  // the generation, or the group epoch of KIP-848
 	Members []Member
-	Offsets []GroupOffset // sorted by topic and partition; none for share groups
+	Offsets []GroupOffset // sorted by topic and partition
 }
 
 // Member is a member of a group.
@@ -32,7 +32,9 @@ type Member struct {
 }
 
 // GroupOffset is where a group is in a partition that it has committed, or that
-// one of its members is assigned.
+// one of its members is assigned. A share group (KIP-932) commits nothing: there
+// Committed is the start offset, before which everything is done, and records
+// after it that are done count for the lag.
 type GroupOffset struct {
 	Topic       string
 	Partition   int32
@@ -76,7 +78,42 @@ func (b *Broker) group(info *kfake.GroupInfo, kind string) Group {
 		g.Members = append(g.Members, member)
 	}
 	g.Offsets = b.groupOffsets(info)
+	if kind == "share" {
+		b.shareOffsets(&g)
+	}
 	return g
+}
+
+// shareOffsets adds the start offsets of a share group.
+func (b *Broker) shareOffsets(g *Group) {
+	req := kmsg.NewPtrDescribeShareGroupOffsetsRequest()
+	rg := kmsg.NewDescribeShareGroupOffsetsRequestGroup()
+	rg.GroupID = g.Name
+	req.Version, req.Groups = 1, append(req.Groups, rg)
+	inside, _ := b.place(coordinated{groups, g.Name})
+	resp, err := b.ask(context.Background(), inside, own(req))
+	if err != nil {
+		return // closed: what is known of the members will do
+	}
+	for _, rg := range resp.(*kmsg.DescribeShareGroupOffsetsResponse).Groups {
+		for _, t := range rg.Topics {
+			for _, p := range t.Partitions {
+				o := GroupOffset{Topic: t.Topic, Partition: p.Partition, Committed: p.StartOffset, LeaderEpoch: -1, Lag: max(0, p.Lag)}
+				i, there := slices.BinarySearchFunc(g.Offsets, o, compareOffsets)
+				if !there {
+					g.Offsets = slices.Insert(g.Offsets, i, o)
+				}
+				if parts, err := b.partitions(t.Topic); err == nil && int(p.Partition) < len(parts) {
+					o.End = parts[p.Partition].EndOfData
+				}
+				g.Offsets[i] = o
+			}
+		}
+	}
+}
+
+func compareOffsets(x, y GroupOffset) int {
+	return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
 }
 
 func (b *Broker) groupOffsets(info *kfake.GroupInfo) []GroupOffset {
@@ -110,9 +147,7 @@ func (b *Broker) groupOffsets(info *kfake.GroupInfo) []GroupOffset {
 			out = append(out, o)
 		}
 	}
-	slices.SortFunc(out, func(x, y GroupOffset) int {
-		return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
-	})
+	slices.SortFunc(out, compareOffsets)
 	return out
 }
 

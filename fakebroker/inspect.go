@@ -68,3 +68,25 @@ func (b *Broker) partitions(topic string) ([]Partition, error) {
 	}
 	return out, nil
 }
+
+// Node is a broker of the cluster.
+type Node struct {
+	ID   int32
+	Addr string // HOST:PORT of its first listener, as clients are told
+	Rack string // empty for none
+	Up   bool   // false while a fault has taken it down
+}
+
+// Nodes returns the brokers, in the order of the config. It is safe for
+// concurrent use.
+func (b *Broker) Nodes() []Node {
+	addrs := b.Addrs()
+	out := make([]Node, len(addrs))
+	for i, addr := range addrs {
+		out[i] = Node{ID: b.id(int32(i)), Addr: addr, Up: !b.outage.isDown(int32(i))}
+		if rack := b.rack(int32(i)); rack != nil {
+			out[i].Rack = *rack
+		}
+	}
+	return out
+}

@@ -3,7 +3,10 @@ package fakebroker
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,30 +36,69 @@ type Header struct {
 // of open and aborted transactions too, but no control records. An error wraps
 // [ErrUnknownTopic] or [ErrClosed], or says what cannot be decoded.
 func (b *Broker) Records(topic string) ([]Record, error) {
-	parts, err := b.partitions(topic)
-	if err != nil {
-		return nil, err
-	}
 	var out []Record
-	for _, p := range parts {
-		err := b.fetch(topic, p, p.Start, func(got *kmsg.FetchResponseTopicPartition, from int64) (int64, error) {
-			fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-				Topic: topic, Partition: p.Partition, Offset: from,
-			}, got, newDecompressor(), nil)
-			if fp.Err != nil {
-				return 0, fp.Err
-			}
-			for _, r := range fp.Records {
-				out = append(out, plainRecord(r))
-			}
-			return next, nil
-		})
+	for r, err := range b.Scan(topic, Selection{}) {
 		if err != nil {
 			return nil, err
 		}
+		out = append(out, r)
 	}
 	return out, nil
 }
+
+// Selection is which records of a topic to read. The zero value is all of them.
+type Selection struct {
+	Partitions []int32 // empty means all; one that the topic does not have has no records
+	From       int64   // the first offset of each partition
+	To         int64   // the offset to stop before; zero means the end
+}
+
+// Scan reads records of a topic in the order of [Broker.Records], without having
+// all in memory: up to the end that each partition has when its turn comes. An
+// error is the last thing it yields, and is one of those of Records. It is safe
+// for concurrent use.
+func (b *Broker) Scan(topic string, s Selection) iter.Seq2[Record, error] {
+	const piece = 1 << 20
+	return func(yield func(Record, error) bool) {
+		parts, err := b.partitions(topic)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		for _, p := range parts {
+			if len(s.Partitions) > 0 && !slices.Contains(s.Partitions, p.Partition) {
+				continue
+			}
+			if s.To > 0 {
+				p.HighWatermark = min(p.HighWatermark, s.To)
+			}
+			err := b.fetchPieces(topic, p, max(p.Start, s.From), piece, func(got *kmsg.FetchResponseTopicPartition, from int64) (int64, error) {
+				fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+					Topic: topic, Partition: p.Partition, Offset: from,
+				}, got, newDecompressor(), nil)
+				if fp.Err != nil {
+					return 0, fp.Err
+				}
+				for _, r := range fp.Records {
+					if r.Offset < p.HighWatermark && !yield(plainRecord(r), nil) {
+						return 0, errStop
+					}
+				}
+				return next, nil
+			})
+			if errors.Is(err, errStop) {
+				return
+			}
+			if err != nil {
+				yield(Record{}, err)
+				return
+			}
+		}
+	}
+}
+
+// errStop ends a fetch early.
+var errStop = errors.New("nothing more is wanted")
 
 func plainRecord(r *kgo.Record) Record {
 	out := Record{Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Key: r.Key, Value: r.Value}
@@ -69,9 +111,16 @@ func plainRecord(r *kgo.Record) Record {
 // fetch reads a partition from an offset to its high watermark and hands on each
 // piece; read returns the offset after it. It follows the leader when it moves.
 func (b *Broker) fetch(topic string, p Partition, from int64, read func(*kmsg.FetchResponseTopicPartition, int64) (int64, error)) error {
+	return b.fetchPieces(topic, p, from, largePiece, read)
+}
+
+// largePiece is how many bytes are read at once where nothing is decoded.
+const largePiece = 50 << 20
+
+func (b *Broker) fetchPieces(topic string, p Partition, from int64, piece int32, read func(*kmsg.FetchResponseTopicPartition, int64) (int64, error)) error {
 	const tries = 10
 	for left := tries; from < p.HighWatermark; {
-		got, err := b.fetchOnce(topic, p, from)
+		got, err := b.fetchPiece(topic, p, from, piece)
 		if retryable(err) && left > 0 {
 			left--
 			if leader, err := b.leader(topic, p.Partition); err == nil {
@@ -107,7 +156,11 @@ func (b *Broker) leader(topic string, partition int32) (leader int32, err error)
 // fetchOnce asks the leader, in the last version that knows topics by name, and
 // outside of any fetch session (KIP-227).
 func (b *Broker) fetchOnce(topic string, p Partition, from int64) (*kmsg.FetchResponseTopicPartition, error) {
-	const version, piece = 12, 50 << 20
+	return b.fetchPiece(topic, p, from, largePiece)
+}
+
+func (b *Broker) fetchPiece(topic string, p Partition, from int64, piece int32) (*kmsg.FetchResponseTopicPartition, error) {
+	const version = 12
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.SessionEpoch, req.MaxBytes = version, -1, piece
 	rp := kmsg.NewFetchRequestTopicPartition()

@@ -103,6 +103,17 @@ func (b *Broker) CreateTopic(t Topic) error {
 	return nil
 }
 
+// DeleteTopic deletes a topic with its records and the offsets that groups have
+// committed in it. An error wraps [ErrUnknownTopic] or [ErrClosed]. It is safe
+// for concurrent use.
+func (b *Broker) DeleteTopic(name string) error {
+	err := b.do(func() error { return b.cluster.DeleteTopic(name) })
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return unknownTopic(name)
+	}
+	return err
+}
+
 // Topics returns the topics there are, sorted by name; nil when the broker is
 // closed. It is safe for concurrent use.
 func (b *Broker) Topics() []Topic {
