@@ -109,6 +109,31 @@ func (a ACL) check() error {
 	return nil
 }
 
+// ErrInvalidUser is wrapped by the errors of [ParseUser].
+var ErrInvalidUser = errors.New("invalid user")
+
+// ParseUser reads MECHANISM:USER:PASSWORD, such as SCRAM-SHA-256:alice:secret.
+// The password may have colons. An error wraps [ErrInvalidUser] and does not say
+// the password.
+func ParseUser(s string) (User, error) {
+	mechanism, rest, found := strings.Cut(s, ":")
+	name, password, complete := strings.Cut(rest, ":")
+	u := User{Mechanism: strings.ToUpper(mechanism), Name: name, Password: password}
+	switch {
+	case !found || !complete:
+		return User{}, fmt.Errorf("%w: use MECHANISM:USER:PASSWORD, such as %s:alice:secret", ErrInvalidUser, ScramSHA256)
+	case !u.supported():
+		return User{}, fmt.Errorf("%w: mechanism %q is not supported; use %s, %s or %s", ErrInvalidUser, mechanism, Plain, ScramSHA256, ScramSHA512)
+	case password == "":
+		return User{}, fmt.Errorf("%w: %q has no password", ErrInvalidUser, name)
+	}
+	return u, nil
+}
+
+func (u User) supported() bool {
+	return u.Mechanism == Plain || u.Mechanism == ScramSHA256 || u.Mechanism == ScramSHA512
+}
+
 // authorizes reports whether there is an authorizer.
 func (c Config) authorizes() bool { return len(c.ACLs) > 0 || len(c.Superusers) > 0 }
 
@@ -117,7 +142,7 @@ func (c Config) authenticates() bool { return len(c.SASL) > 0 || c.authorizes() 
 
 func (c Config) checkUsers() error {
 	for _, u := range c.SASL {
-		if u.Mechanism != Plain && u.Mechanism != ScramSHA256 && u.Mechanism != ScramSHA512 {
+		if !u.supported() {
 			return badConfig("SASL", "user %q: mechanism %q is not supported; use %s, %s or %s", u.Name, u.Mechanism, Plain, ScramSHA256, ScramSHA512)
 		}
 		if u.Name == "" || u.Name == inspector || u.Name == anonymous {

@@ -51,6 +51,22 @@ func TestParseACL(t *testing.T) {
 	}
 }
 
+func TestParseUser(t *testing.T) {
+	got, err := fakebroker.ParseUser("scram-sha-512:alice:a:b c")
+	noError(t, err)
+	equal(t, "user", got, fakebroker.User{Mechanism: fakebroker.ScramSHA512, Name: "alice", Password: "a:b c"})
+	for text, says := range map[string]string{
+		"PLAIN": "use MECHANISM:USER:PASSWORD", "PLAIN:alice": "use MECHANISM:USER:PASSWORD",
+		"GSSAPI:alice:hidden": "not supported", "PLAIN:alice:": "no password",
+	} {
+		_, err := fakebroker.ParseUser(text)
+		isError(t, err, fakebroker.ErrInvalidUser)
+		if !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%q: got %v, want %s", text, err, says)
+		}
+	}
+}
+
 func TestACLs_sayWhoMayDoWhat(t *testing.T) {
 	c := orders(1)
 	c.Topics = append(c.Topics, fakebroker.Topic{Name: "secrets"})

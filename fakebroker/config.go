@@ -209,18 +209,15 @@ func (c Config) withDefaults() (Config, error) {
 
 // withBrokers counts the brokers.
 func (c Config) withBrokers() (Config, error) {
-	counts := []struct {
+	type count struct {
 		field, what string
 		n           int
-	}{
-		{"Listen", "addresses in Listen", len(c.Listen)},
-		{"NodeIDs", "node ids", len(c.NodeIDs)},
-		{"Racks", "racks", len(c.Racks)},
 	}
+	counts := []count{{"Listen", "addresses in Listen", len(c.Listen)}}
 	for _, l := range c.Listeners {
-		counts = append(counts, counts[0])
-		counts[len(counts)-1].n = len(l.Listen)
+		counts = append(counts, count{"Listen", "addresses of a listener", len(l.Listen)})
 	}
+	counts = append(counts, count{"NodeIDs", "node ids", len(c.NodeIDs)}, count{"Racks", "racks", len(c.Racks)})
 	asked := c.Brokers
 	for _, n := range counts {
 		c.Brokers = cmp.Or(c.Brokers, n.n)

@@ -20,6 +20,15 @@ import (
 // kfake's.
 const unknownNode = 1 << 24
 
+// NodeIDs are the node ids of the brokers, in the order of [Broker.Addrs].
+func (b *Broker) NodeIDs() []int32 {
+	out := make([]int32, len(b.listeners))
+	for i := range out {
+		out[i] = b.id(int32(i))
+	}
+	return out
+}
+
 // id is the node id that clients know a broker by.
 func (b *Broker) id(node int32) int32 {
 	switch {

@@ -3,11 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +19,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"example.com/kafkatest/fakebroker"
 )
 
 func TestMain(m *testing.M) {
@@ -25,7 +35,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "exits": exits, "refused": refused, "roundtrip": roundtrip, "terminate": terminate,
+			"await": await, "awaitline": awaitLine, "brokers": brokers, "certify": certify, "exits": exits, "records": records,
+			"refused": refused, "roundtrip": roundtrip, "terminate": terminate,
 		},
 		Setup: func(env *testscript.Env) error {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,6 +45,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { _ = ln.Close() })
 			env.Setenv("TAKEN", ln.Addr().String())
+			env.Setenv("NL", "\n")
 			return nil
 		},
 	})
@@ -97,17 +109,91 @@ func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// roundtrip ADDR TOPIC: produces a record and consumes it.
+// awaitline FILE REGEXP VAR: waits until a line of the file matches, and sets VAR
+// to what its first group has matched.
+func awaitLine(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: awaitline FILE REGEXP VAR")
+	}
+	want := regexp.MustCompile("(?m)" + args[1])
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		b, _ := os.ReadFile(ts.MkAbs(args[0])) // not there yet
+		if m := want.FindSubmatch(b); m != nil {
+			ts.Setenv(args[2], string(m[1]))
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			ts.Fatalf("%s has no line that matches %s: %s", args[0], args[1], b)
+		}
+	}
+}
+
+// connect reads what a client of a script needs: an address, then any of
+// ca=FILE, cert=FILE with key=FILE, sasl=MECHANISM:USER:PASSWORD, and
+// at=HOST:PORT to be reached in place of any address that the broker names.
+func connect(ts *testscript.TestScript, addr string, args []string) (opts []kgo.Opt) {
+	var secure *tls.Config
+	var cert, at string
+	opts = append(opts, kgo.SeedBrokers(addr), kgo.UnknownTopicRetries(2), kgo.RequestRetries(2))
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		switch name {
+		case "ca":
+			secure = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+			if !secure.RootCAs.AppendCertsFromPEM([]byte(ts.ReadFile(value))) {
+				ts.Fatalf("%s has no certificate", value)
+			}
+		case "cert":
+			cert = value
+		case "key":
+			pair, err := tls.X509KeyPair([]byte(ts.ReadFile(cert)), []byte(ts.ReadFile(value)))
+			ts.Check(err)
+			secure.Certificates = []tls.Certificate{pair}
+		case "sasl":
+			u, err := fakebroker.ParseUser(value)
+			ts.Check(err)
+			auth := scram.Auth{User: u.Name, Pass: u.Password}
+			opts = append(opts, kgo.SASL(map[string]sasl.Mechanism{
+				fakebroker.Plain:       plain.Auth{User: u.Name, Pass: u.Password}.AsMechanism(),
+				fakebroker.ScramSHA256: auth.AsSha256Mechanism(), fakebroker.ScramSHA512: auth.AsSha512Mechanism(),
+			}[u.Mechanism]))
+		case "at":
+			at = value
+		default:
+			ts.Fatalf("what is %s?", arg)
+		}
+	}
+	return append(opts, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if at != "" {
+			addr = at
+		}
+		if secure == nil {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+		return (&tls.Dialer{Config: secure}).DialContext(ctx, network, addr)
+	}))
+}
+
+// roundtrip ADDR TOPIC [WITH...]: produces a record and consumes it; see connect.
 func roundtrip(ts *testscript.TestScript, neg bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	err := func() error {
-		cl, err := kgo.NewClient(kgo.SeedBrokers(args[0]), kgo.ConsumeTopics(args[1]), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(2),
-			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		cl, err := kgo.NewClient(append(connect(ts, args[0], args[2:]), kgo.ConsumeTopics(args[1]), kgo.AllowAutoTopicCreation(),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
 		if err != nil {
 			return err
 		}
 		defer cl.Close()
+		if err := cl.Ping(ctx); err != nil {
+			return err
+		}
 		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: args[1], Value: []byte("hello")}).FirstErr(); err != nil {
 			return err
 		}
@@ -118,9 +204,65 @@ func roundtrip(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return ctx.Err()
 	}()
-	if (err != nil) != neg {
+	if (err != nil) != neg || errors.Is(err, context.DeadlineExceeded) {
 		ts.Fatalf("produce and consume %s: %v", args[1], err)
 	}
+}
+
+// brokers ADDR [WITH...]: prints "ID HOST:PORT RACK" of each broker, as clients
+// are told; see connect.
+func brokers(ts *testscript.TestScript, neg bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cl, err := kgo.NewClient(connect(ts, args[0], args[1:])...)
+	ts.Check(err)
+	defer cl.Close()
+	resp, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, cl)
+	if (err != nil) != neg {
+		ts.Fatalf("metadata: %v", err)
+	}
+	if err != nil {
+		return
+	}
+	for _, b := range resp.Brokers {
+		rack := "-"
+		if b.Rack != nil {
+			rack = *b.Rack
+		}
+		_, err := fmt.Fprintf(ts.Stdout(), "%d %s:%d %s\n", b.NodeID, b.Host, b.Port, rack)
+		ts.Check(err)
+	}
+}
+
+// records ADDR TOPIC N: prints "PARTITION KEY=VALUE" of N records.
+func records(ts *testscript.TestScript, neg bool, args []string) {
+	var n int
+	if _, err := fmt.Sscan(args[2], &n); err != nil || neg {
+		ts.Fatalf("usage: records ADDR TOPIC N")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cl, err := kgo.NewClient(append(connect(ts, args[0], nil), kgo.ConsumeTopics(args[1]), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	ts.Check(err)
+	defer cl.Close()
+	var lines []string
+	for len(lines) < n {
+		fs := cl.PollFetches(ctx)
+		ts.Check(ctx.Err())
+		fs.EachRecord(func(r *kgo.Record) { lines = append(lines, fmt.Sprintf("%d %s=%s", r.Partition, r.Key, r.Value)) })
+	}
+	slices.Sort(lines)
+	_, err = fmt.Fprintln(ts.Stdout(), strings.Join(lines, "\n"))
+	ts.Check(err)
+}
+
+// certify DIR: makes certificates as --tls-dir does.
+func certify(ts *testscript.TestScript, neg bool, args []string) {
+	b, err := fakebroker.Start(fakebroker.Config{TLSDir: ts.MkAbs(args[0]), Listeners: []fakebroker.Listener{{TLS: true}}})
+	if neg || err != nil {
+		ts.Fatalf("making certificates: %v", err)
+	}
+	ts.Check(b.Close())
 }
 
 // exits STATUS ARGS...: runs the command, which must end with the status and say

@@ -3,28 +3,55 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
+	"strings"
 
 	"example.com/kafkatest/fakebroker"
 )
 
 // settings are the flags, which can be set in the environment and in a file too:
-// see sources.
+// see sources. In the environment, lists are separated by commas, or by line
+// ends where the tag lines says that a value may have commas.
 type settings struct {
-	Listen           []string `placeholder:"HOST:PORT" sep:"none" help:"Address of a broker; repeat it for more brokers. Port 0 takes a free one. Default: ${listen}."`
-	Topic            []string `placeholder:"NAME[:PARTITIONS]" sep:"none" help:"Topic to create; repeat it for more. One partition unless told otherwise."`
-	AutoCreateTopics bool     `help:"Create topics that clients ask for."`
-	DataDir          string   `placeholder:"DIR" help:"Keep topics, records and groups in this folder. Without it they end with the process."`
-	Config           string   `placeholder:"FILE" help:"Read settings from this YAML file: names as here without the dashes in front, lists where a flag may be repeated."`
-	JSON             bool     `name:"json" help:"Print the addresses as one JSON object in place of lines."`
-	Version          bool     `help:"Print the version and exit."`
+	Listen        []string `group:"Addresses" placeholder:"HOST:PORT" sep:"none" help:"Address of a broker, in plain text; repeat it for more brokers. Port 0 takes a free one. HOST:PORT=HOST:PORT tells clients another address than is listened on. Default: ${listen}, where no other listener is asked for."`
+	TLSListen     []string `group:"Addresses" name:"tls-listen" placeholder:"HOST:PORT" sep:"none" help:"Another address of a broker, with TLS; as many as there are brokers."`
+	SASLListen    []string `group:"Addresses" name:"sasl-listen" placeholder:"HOST:PORT" sep:"none" help:"Another address of a broker, where clients authenticate."`
+	SASLTLSListen []string `group:"Addresses" name:"sasl-tls-listen" placeholder:"HOST:PORT" sep:"none" help:"Another address of a broker, with TLS, where clients authenticate."`
+	Advertise     string   `group:"Addresses" placeholder:"HOST" help:"Tell clients this host in place of the one that is listened on. It is needed to listen on 0.0.0.0."`
+
+	NodeID    []int32  `group:"Brokers" name:"node-id" placeholder:"ID" sep:"none" help:"Node id of a broker; repeat it for each. Default: 0, 1, 2, ..."`
+	Rack      []string `group:"Brokers" placeholder:"RACK" sep:"none" help:"Rack of a broker; repeat it for each. Default: none."`
+	AsVersion string   `group:"Brokers" placeholder:"RELEASE" help:"Speak no newer protocol than this release of Kafka did, such as 2.8 or 3.9."`
+	DataDir   string   `group:"Brokers" placeholder:"DIR" help:"Keep topics, records, groups and ACLs in this folder. Without it they end with the process."`
+
+	Topic            []string `group:"Topics" placeholder:"NAME[:PARTITIONS]" sep:"none" help:"Topic to create; repeat it for more. One partition unless told otherwise."`
+	AutoCreateTopics bool     `group:"Topics" help:"Create topics that clients ask for."`
+	Load             []string `group:"Topics" placeholder:"FILE" sep:"none" help:"Write the records of this file at every start: JSON Lines with topic, key, value, headers, partition, timestamp, and key_base64 and value_base64 for bytes. Topics are made when missing. May be repeated."`
+
+	TLSCert       string `group:"TLS" name:"tls-cert" placeholder:"FILE" help:"Certificate of the brokers, in PEM, with those that lead to its CA."`
+	TLSKey        string `group:"TLS" name:"tls-key" placeholder:"FILE" help:"Its key, in PEM."`
+	TLSDir        string `group:"TLS" name:"tls-dir" placeholder:"DIR" help:"Make a certificate, and write to this folder what clients need: ca.pem to trust, client.pem and client-key.pem to show. The CA is kept for the next start."`
+	TLSClientCA   string `group:"TLS" name:"tls-client-ca" placeholder:"FILE" help:"CA of the certificates that clients show, in PEM. With --tls-dir, the made CA counts too."`
+	TLSClientAuth string `group:"TLS" name:"tls-client-auth" placeholder:"none|requested|required" help:"Whether clients show a certificate, whose subject is who they are. Default: required with --tls-client-ca, else none."`
+
+	SASLUser     []string `group:"Users" name:"sasl-user" placeholder:"MECHANISM:USER:PASSWORD" sep:"none" lines:"" help:"User of the listeners where clients authenticate, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; repeat it for more. Flags show in the process list: prefer the environment (one a line) or a file."`
+	SASLUserFile string   `group:"Users" name:"sasl-user-file" placeholder:"FILE" help:"Users, one a line as above."`
+	ACL          []string `group:"Users" name:"acl" placeholder:"PRINCIPAL:allow|deny:OPERATION:RESOURCE:NAME" sep:"none" lines:"" help:"Who may do what, such as alice:allow:read:topic:orders; repeat it for more. NAME may end in * as a prefix, or be * alone. Who does not authenticate is ANONYMOUS. Without any, everybody may do everything."`
+	SuperUser    []string `group:"Users" placeholder:"USER" sep:"none" lines:"" help:"User who may do everything, whatever the ACLs; repeat it for more."`
+
+	Config  string `placeholder:"FILE" help:"Read settings from this YAML file: names as here without the dashes in front, lists where a flag may be repeated."`
+	JSON    bool   `name:"json" help:"Print the addresses as one JSON object in place of lines."`
+	Version bool   `help:"Print the version and exit."`
 }
 
 // config is what the settings mean to the package.
 func (s settings) config() (fakebroker.Config, error) {
-	c := fakebroker.Config{Listen: s.Listen, AutoCreateTopics: s.AutoCreateTopics, DataDir: s.DataDir}
-	if len(c.Listen) == 0 {
-		c.Listen = []string{defaultListen}
+	c := fakebroker.Config{
+		NodeIDs: s.NodeID, Racks: s.Rack, AsVersion: s.AsVersion, DataDir: s.DataDir,
+		AutoCreateTopics: s.AutoCreateTopics, Superusers: s.SuperUser,
 	}
+	c.Listeners = s.listeners()
 	for _, t := range s.Topic {
 		topic, err := fakebroker.ParseTopic(t)
 		if err != nil {
@@ -32,18 +59,100 @@ func (s settings) config() (fakebroker.Config, error) {
 		}
 		c.Topics = append(c.Topics, topic)
 	}
-	return c, nil
+	var err error
+	if c.SASL, err = s.users(); err != nil {
+		return c, err
+	}
+	if len(c.SASL) > 0 && len(s.SASLListen)+len(s.SASLTLSListen) == 0 {
+		return c, errors.New("--sasl-user: nobody asks clients to authenticate; give --sasl-listen or --sasl-tls-listen")
+	}
+	for _, text := range s.ACL {
+		a, err := fakebroker.ParseACL(text)
+		if err != nil {
+			return c, fmt.Errorf("--acl: %w", err)
+		}
+		c.ACLs = append(c.ACLs, a)
+	}
+	c.TLSDir = s.TLSDir
+	c.TLS, err = s.tls()
+	return c, err
+}
+
+// listeners are the ones that are asked for, plain text first.
+func (s settings) listeners() []fakebroker.Listener {
+	if len(s.Listen)+len(s.TLSListen)+len(s.SASLListen)+len(s.SASLTLSListen) == 0 {
+		s.Listen = defaultAddresses(max(len(s.NodeID), len(s.Rack), 1))
+	}
+	var out []fakebroker.Listener
+	add := func(addrs []string, l fakebroker.Listener) {
+		if len(addrs) == 0 {
+			return
+		}
+		told := false
+		for _, addr := range addrs {
+			listen, advertise, both := strings.Cut(addr, "=")
+			if !both {
+				advertise = s.Advertise
+				if advertise == "" {
+					advertise, _, _ = net.SplitHostPort(listen)
+				}
+			}
+			told = told || both || s.Advertise != ""
+			l.Listen, l.Advertise = append(l.Listen, listen), append(l.Advertise, advertise)
+		}
+		if !told {
+			l.Advertise = nil
+		}
+		out = append(out, l)
+	}
+	add(s.Listen, fakebroker.Listener{})
+	add(s.TLSListen, fakebroker.Listener{TLS: true})
+	add(s.SASLListen, fakebroker.Listener{SASL: true})
+	add(s.SASLTLSListen, fakebroker.Listener{TLS: true, SASL: true})
+	return out
+}
+
+// defaultAddresses are the default one, and the ports after it.
+func defaultAddresses(n int) []string {
+	host, port, _ := net.SplitHostPort(defaultListen)
+	first, _ := strconv.Atoi(port)
+	var out []string
+	for i := range n {
+		out = append(out, net.JoinHostPort(host, strconv.Itoa(first+i)))
+	}
+	return out
 }
 
 // inFlags names the flag that a field of the config comes from.
-func inFlags(err error) error {
+func (s settings) inFlags(err error) error {
 	var bad *fakebroker.ConfigError
 	if !errors.As(err, &bad) {
 		return err
 	}
-	names := map[string]string{"Listen": "--listen", "Brokers": "--listen", "Topics": "--topic", "DataDir": "--data-dir"}
+	names := map[string]string{
+		"Listen": s.listenFlags(), "Brokers": s.listenFlags(), "NodeIDs": "--node-id", "Racks": "--rack",
+		"AsVersion": "--as-version", "Topics": "--topic", "DataDir": "--data-dir", "TLS": "--tls-cert", "TLSDir": "--tls-dir",
+		"SASL": "--sasl-user", "ACLs": "--acl", "Superusers": "--super-user",
+	}
 	if flag, known := names[bad.Field]; known {
 		return fmt.Errorf("%s: %w", flag, bad.Err)
 	}
 	return err
+}
+
+// listenFlags are the flags that addresses come from.
+func (s settings) listenFlags() string {
+	var names []string
+	for _, f := range []struct {
+		name  string
+		addrs []string
+	}{{"--listen", s.Listen}, {"--tls-listen", s.TLSListen}, {"--sasl-listen", s.SASLListen}, {"--sasl-tls-listen", s.SASLTLSListen}} {
+		if len(f.addrs) > 0 {
+			names = append(names, f.name)
+		}
+	}
+	if len(names) == 0 {
+		return "--listen"
+	}
+	return strings.Join(names, ", ")
 }

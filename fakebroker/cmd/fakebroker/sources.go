@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -30,7 +31,7 @@ func (s *sources) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 		return nil, nil
 	}
 	if v, set := s.env(variable(flag.Name)); set {
-		return fromVariable(flag, v), nil
+		return fromVariable(flag, v)
 	}
 	if n, set := s.file[flag.Name]; set {
 		v, err := fromNode(flag, &n)
@@ -52,21 +53,38 @@ func variable(flag string) string {
 
 // fromVariable splits what a repeated flag would have said: at the ends of
 // lines, or at commas where no value has one.
-func fromVariable(flag *kong.Flag, v string) any {
+func fromVariable(flag *kong.Flag, v string) (any, error) {
 	if flag.Target.Kind() != reflect.Slice {
-		return v
+		return v, nil
 	}
 	sep := ","
 	if flag.Tag.Has("lines") || strings.Contains(strings.TrimSpace(v), "\n") {
 		sep = "\n"
 	}
-	out := []any{}
+	var out []string
 	for one := range strings.SplitSeq(v, sep) {
 		if one = strings.TrimSpace(one); one != "" {
 			out = append(out, one)
 		}
 	}
-	return out
+	return list(flag, out)
+}
+
+// list is a list of values as the command line library takes it.
+func list(flag *kong.Flag, values []string) (any, error) {
+	out := []any{}
+	for _, v := range values {
+		if flag.Target.Type().Elem().Kind() != reflect.Int32 {
+			out = append(out, v)
+			continue
+		}
+		n, err := strconv.ParseInt(v, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a whole number", v)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 // load reads the file that --config or its variable names.
@@ -107,24 +125,18 @@ func fromNode(flag *kong.Flag, n *yaml.Node) (any, error) {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
 		return nil, nil
 	case n.Kind == yaml.ScalarNode && flag.Target.Kind() == reflect.Slice:
-		return []any{n.Value}, nil
+		return list(flag, []string{n.Value})
 	case n.Kind == yaml.ScalarNode:
 		return n.Value, nil
 	case n.Kind == yaml.SequenceNode && flag.Target.Kind() == reflect.Slice:
-		out := []any{}
+		var out []string
 		for _, e := range n.Content {
 			if e.Kind != yaml.ScalarNode {
 				return nil, fmt.Errorf("%s is a list of single values", flag.Name)
 			}
 			out = append(out, e.Value)
 		}
-		return out, nil
-	case n.Kind == yaml.MappingNode && flag.Target.Kind() == reflect.Map:
-		out := map[string]any{}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			out[n.Content[i].Value] = n.Content[i+1].Value
-		}
-		return out, nil
+		return list(flag, out)
 	}
 	return nil, fmt.Errorf("%s cannot have this kind of value", flag.Name)
 }
