@@ -24,7 +24,8 @@ import (
 func BenchmarkFirstCommit(b *testing.B) {
 	kafka.SkipUnlessWanted(b)
 	program := filepath.Join(b.TempDir(), "fakebroker")
-	build := exec.CommandContext(b.Context(), "go", "build", "-o", program, "example.com/kafkatest/fakebroker/cmd/fakebroker")
+	build := exec.CommandContext(b.Context(), "go", "build", "-o", program, "./fakebroker/cmd/fakebroker")
+	build.Dir = ".." // whose go.sum it is built by
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
