@@ -89,6 +89,7 @@ func Behaviours() []Behaviour {
 		saslBehaviours(),
 		transactionBehaviours(),
 		clusterBehaviours(),
+		clusterAdminBehaviours(),
 		topicBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })

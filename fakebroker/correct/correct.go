@@ -95,6 +95,10 @@ func All(c Cluster) []Correction {
 		quorum(c),
 		telemetry(),
 		versions(),
+		acls(),
+		quotas(),
+		credentials(),
+		features(c),
 		topics(c),
 		limits(c),
 	)
