@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -158,14 +157,6 @@ func (b *Broker) start() error {
 func (b *Broker) options() []kfake.Opt {
 	next := 0
 	ports := make([]int, b.cfg.Brokers)
-	configs := make(map[string]string)
-	if b.cfg.Network == InMemory {
-		// In test binaries kfake has members of KIP-848 groups send fifty times
-		// as many heartbeats as Kafka does. That makes rebalances quick in real
-		// time; in virtual time they are quick anyway, and heartbeats cost.
-		configs["group.consumer.heartbeat.interval.ms"] = "5000"
-	}
-	maps.Copy(configs, b.cfg.BrokerConfig)
 	opts := []kfake.Opt{
 		kfake.Ports(ports...), // one broker each; the listeners are ours
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
@@ -173,8 +164,8 @@ func (b *Broker) options() []kfake.Opt {
 			next++
 			return ln, nil
 		}),
-		kfake.DefaultNumPartitions(1),
-		kfake.BrokerConfigs(configs),
+		kfake.DefaultNumPartitions(b.cfg.partitions()),
+		kfake.BrokerConfigs(correct.Applied(b.cfg.BrokerConfig)),
 		kfake.WithLogger(logger{b.cfg.Logger}),
 	}
 	if b.cfg.AutoCreateTopics {

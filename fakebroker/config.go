@@ -119,8 +119,12 @@ type Config struct {
 	DataDir string
 
 	// BrokerConfig sets broker configurations by their Kafka names, such as
-	// "message.max.bytes". Absent ones have Kafka's defaults, but for
-	// group.consumer.heartbeat.interval.ms on TCP: in test binaries it is 100.
+	// "message.max.bytes" or "num.partitions". Names and values are checked by
+	// Kafka's rules; what other fields decide, such as "broker.rack", is
+	// refused. Absent ones have Kafka's defaults, but for
+	// group.initial.rebalance.delay.ms, which is 0, and
+	// default.replication.factor, which is 3 or the number of brokers. Clients
+	// are told of all, those without effect here included.
 	BrokerConfig map[string]string
 
 	// MaxSessionTimeout bounds the session timeout that group members may ask
@@ -200,6 +204,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxSessionTimeout < 0 {
 		return c, badConfig("MaxSessionTimeout", "%v is negative; use 0 for the default", c.MaxSessionTimeout)
+	}
+	if c, err = c.withBrokerConfig(); err != nil {
+		return c, err
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

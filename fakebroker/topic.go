@@ -50,8 +50,8 @@ func ParseTopic(s string) (Topic, error) {
 	return t, nil
 }
 
-// check holds the topic to the rules of Kafka's topic names and to a number of
-// partitions that a process can have.
+// check holds the topic to Kafka's rules of names and configurations and to a
+// number of partitions that a process can have.
 func (t Topic) check() error {
 	valid := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
@@ -68,15 +68,16 @@ func (t Topic) check() error {
 	case t.Partitions < 0 || t.Partitions > maxPartitions:
 		return fmt.Errorf("%w: %q with %d partitions; use 1 to %d", ErrInvalidTopic, t.Name, t.Partitions, maxPartitions)
 	}
+	if _, err := correct.TopicConfigs(t.Configs); err != nil {
+		return fmt.Errorf("%w: %q: %w", ErrInvalidTopic, t.Name, err)
+	}
 	return nil
 }
 
 // CreateTopic creates a topic, replicated to up to three brokers, which its
-// leaders are spread over. An error wraps
-// [ErrTopicExists], [ErrInvalidTopic] (also when the name differs from another
-// topic's in '.' and '_' only, which Kafka refuses), [ErrClosed], or the
-// protocol error that says what is wrong with the configs. It is safe for
-// concurrent use.
+// leaders are spread over. An error wraps [ErrTopicExists], [ErrInvalidTopic]
+// (also when the name differs from another topic's in '.' and '_' only, or Kafka
+// refuses a configuration), or [ErrClosed]. It is safe for concurrent use.
 func (b *Broker) CreateTopic(t Topic) error {
 	if err := t.check(); err != nil {
 		return err
@@ -87,7 +88,8 @@ func (b *Broker) CreateTopic(t Topic) error {
 	if several {
 		first = 1 // kfake lets us say who leads the others
 	}
-	err := b.do(func() error { return b.cluster.CreateTopic(t.Name, first, t.Configs) })
+	configs, _ := correct.TopicConfigs(t.Configs) // checked just now
+	err := b.do(func() error { return b.cluster.CreateTopic(t.Name, first, configs) })
 	if err == nil && several {
 		err = correct.Grow(context.Background(), corrected{b}, t.Name, count)
 	}

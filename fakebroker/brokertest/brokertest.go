@@ -91,6 +91,7 @@ func Behaviours() []Behaviour {
 		clusterBehaviours(),
 		clusterAdminBehaviours(),
 		topicBehaviours(),
+		configBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })
 	return all

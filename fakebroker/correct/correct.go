@@ -36,8 +36,8 @@ type Correction struct {
 // Cluster is what corrections ask of the cluster that they are for. Its methods
 // are called from many connections at once.
 type Cluster interface {
-	// Ask puts a question to a broker past all rules. The request says its
-	// version itself.
+	// Ask puts a question to a broker past all rules and, in a version that is
+	// flexible, all faults. The request says its version itself.
 	Ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error)
 
 	// Log tells about a partition; false when there is none.
@@ -64,6 +64,17 @@ type Cluster interface {
 
 	// TopicName is the name of a topic id; false when there is none.
 	TopicName(id [16]byte) (string, bool)
+
+	// Known is the node id by which clients know a broker.
+	Known(node int32) int32
+
+	// TopicConfigs are the configurations that a topic was given; false when
+	// there is no such topic.
+	TopicConfigs(name string) (map[string]string, bool)
+
+	// BrokerConfigs are the configurations that a broker was started with. The
+	// map is the caller's.
+	BrokerConfigs(node int32) map[string]string
 }
 
 // Topic is what is known of a topic.
@@ -100,6 +111,7 @@ func All(c Cluster) []Correction {
 		credentials(),
 		features(c),
 		topics(c),
+		configs(c), // after topics: names and whether they exist come first
 		limits(c),
 	)
 }
