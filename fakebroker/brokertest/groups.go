@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"context"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,6 +15,7 @@ func groupBehaviours() []Behaviour {
 		groupMemberBehaviours(),
 		groupHeartbeatBehaviours(),
 		groupDescriptionBehaviours(),
+		shareBehaviours(),
 	)
 }
 
@@ -69,6 +71,7 @@ func committed(t T, c Cluster, topic topicOf) (group string) {
 	group = name("group")
 	resp := askIn[*kmsg.OffsetCommitResponse](t, c, 8, commitOf(group, "", -1, topic))
 	code(t, "commit", resp.Topics[0].Partitions[0].ErrorCode, nil)
+	t.Cleanup(func() { deleteGroup(t, c, group) })
 	return group
 }
 
@@ -113,6 +116,10 @@ func joined(t T, c Cluster, instance *string, topics ...string) member {
 	a.MemberID, a.MemberAssignment = m.id, assigned.AppendTo(nil)
 	sync.GroupAssignment = append(sync.GroupAssignment, a)
 	code(t, "sync", askIn[*kmsg.SyncGroupResponse](t, c, 4, sync).ErrorCode, nil)
+	t.Cleanup(func() {
+		askLast(t, c, leaveOf(m.group, leaver(m.id, nil)))
+		deleteGroup(t, c, m.group)
+	})
 	return m
 }
 
@@ -146,6 +153,10 @@ func consuming(t T, c Cluster, topic topicOf, partitions ...int32) member {
 	})
 	req.Topics = append(req.Topics, owned)
 	code(t, "acknowledgement", ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, req).ErrorCode, nil)
+	t.Cleanup(func() {
+		askLast(t, c, leaving(m))
+		deleteGroup(t, c, m.group)
+	})
 	return m
 }
 
@@ -154,6 +165,25 @@ func leaving(m member) *kmsg.ConsumerGroupHeartbeatRequest {
 	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	req.Group, req.MemberID, req.MemberEpoch, req.RebalanceTimeoutMillis = m.group, m.id, -1, -1
 	return req
+}
+
+// askLast asks when a behaviour is done. What comes of it does not matter: there
+// may be nothing left to undo, and the cluster may be gone.
+func askLast(t T, c Cluster, req kmsg.Request) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	defer cancel()
+	cl, err := kgo.NewClient(slices.Concat(c.Options, []kgo.Opt{kgo.DisableClientMetrics()})...)
+	if err != nil {
+		return
+	}
+	defer cl.Close()
+	_, _ = cl.Request(ctx, req)
+}
+
+func deleteGroup(t T, c Cluster, group string) {
+	req := kmsg.NewPtrDeleteGroupsRequest()
+	req.Groups = []string{group}
+	askLast(t, c, req)
 }
 
 func isText(t T, what string, got *string, want string) {

@@ -9,6 +9,7 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
+// groups is about groups of all types.
 func groups(c Cluster) []Correction {
 	g := coordinators{c}
 	return slices.Concat(
@@ -18,6 +19,7 @@ func groups(c Cluster) []Correction {
 		groupMembers(g),
 		consumerHeartbeats(g),
 		groupDescriptions(g),
+		sharing(g),
 	)
 }
 

@@ -50,7 +50,6 @@ func consumerHeartbeats(g coordinators) []Correction {
 func incompleteHeartbeat(x *wire.Exchange, req *kmsg.ConsumerGroupHeartbeatRequest) {
 	const memberMakesID = 1 // the version from which members choose their own id
 	const joins, leaves, leavesForAWhile = 0, -1, -2
-	blank := func(s string) bool { return strings.TrimSpace(s) == "" }
 	isBlank := func(s *string) bool { return s != nil && blank(*s) }
 	refuse := func(err *kerr.Error, why string) {
 		resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()
@@ -152,6 +151,8 @@ func (g coordinators) refusedHeartbeat(x *wire.Exchange, req *kmsg.ConsumerGroup
 	resp.ErrorMessage = &why
 	return true
 }
+
+func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
 func deref(s *string) string {
 	if s == nil {

@@ -1,0 +1,138 @@
+package brokertest
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func shareFetchBehaviours() []Behaviour {
+	return []Behaviour{
+		{
+			Name:   "share/ShareFetch has empty records where there are none",
+			Source: "ShareFetch; ShareFetchResponse.partitionResponse",
+			Run:    sharesAreEmpty,
+		},
+		{
+			Name:   "share/ShareFetch answers no more than MaxBytes",
+			Source: "KIP-932; PartitionMaxBytesStrategy",
+			Run:    sharesAreLimited,
+		},
+	}
+}
+
+// shareSession is a share session of a member that reads partition 0 of a topic.
+type shareSession struct {
+	t      T
+	broker *kgo.Broker
+	m      member
+	topic  topicOf
+	epoch  int32
+}
+
+func newShareSession(t T, c Cluster, topic topicOf) *shareSession {
+	t.Helper()
+	cl := newClient(t, c)
+	m := sharing(t, c, topic)
+	return &shareSession{t: t, broker: cl.Broker(int(partition(t, cl, topic.name, 0).Leader)), m: m, topic: topic}
+}
+
+// fetch asks for what there is, and acknowledges batches of an answer before.
+func (s *shareSession) fetch(waitMillis, maxBytes int32, acknowledge ...kmsg.ShareFetchResponseTopicPartitionAcquiredRecord) kmsg.ShareFetchResponseTopicPartition {
+	s.t.Helper()
+	req := kmsg.NewPtrShareFetchRequest()
+	req.GroupID, req.MemberID, req.ShareSessionEpoch = &s.m.group, &s.m.id, s.epoch
+	req.MaxWaitMillis, req.MaxBytes, req.MaxRecords, req.BatchSize = waitMillis, maxBytes, 500, 500
+	rt := kmsg.NewShareFetchRequestTopic()
+	rt.TopicID = s.topic.id
+	rp := kmsg.NewShareFetchRequestTopicPartition()
+	for _, r := range acknowledge {
+		ack := kmsg.NewShareFetchRequestTopicPartitionAcknowledgementBatch()
+		ack.FirstOffset, ack.LastOffset, ack.AcknowledgeTypes = r.FirstOffset, r.LastOffset, []int8{1}
+		rp.AcknowledgementBatches = append(rp.AcknowledgementBatches, ack)
+	}
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	answer, err := s.broker.Request(within(s.t), req)
+	noError(s.t, err)
+	resp := answer.(*kmsg.ShareFetchResponse)
+	code(s.t, "fetch "+number(s.epoch), resp.ErrorCode, nil)
+	s.epoch++
+	var got kmsg.ShareFetchResponseTopicPartition
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			code(s.t, "partition", p.ErrorCode, nil)
+			code(s.t, "acknowledgement", p.AcknowledgeErrorCode, nil)
+			if p.Records == nil {
+				s.t.Errorf("fetch %d: records are null", s.epoch-1)
+			}
+			got = p
+		}
+	}
+	return got
+}
+
+func sharesAreEmpty(t T, c Cluster) {
+	cl := newClient(t, c)
+	topic := newTopicOf(t, cl, 1)
+	s := newShareSession(t, c, topic)
+	s.fetch(0, 1<<20)
+	produce(t, cl, topic.name, "a")
+	var got kmsg.ShareFetchResponseTopicPartition
+	eventually(t, "the record", func() bool {
+		got = s.fetch(100, 1<<20)
+		return len(got.AcquiredRecords) > 0
+	})
+	s.fetch(0, 1<<20, got.AcquiredRecords...) // answers the acknowledgement, without records
+}
+
+// Each record is a batch. They come one after the other, each once, and each with
+// its batch.
+func sharesAreLimited(t T, c Cluster) {
+	const records, length = 40, 1000
+	cl := newClient(t, c, kgo.ProducerBatchCompression(kgo.NoCompression()))
+	topic := newTopicOf(t, cl, 1)
+	value := make([]byte, length)
+	for range records {
+		produce(t, cl, topic.name, string(value))
+	}
+	for _, maxBytes := range []int32{1, 3500, 10_000} {
+		what := "at most " + strconv.Itoa(int(maxBytes)) + " bytes: "
+		s := newShareSession(t, c, topic)
+		var last []kmsg.ShareFetchResponseTopicPartitionAcquiredRecord
+		next := int64(0)
+		eventually(t, what+"all records", func() bool {
+			got := s.fetch(100, maxBytes, last...)
+			last = got.AcquiredRecords
+			if len(got.Records) > int(maxBytes) && len(got.Records) > 2*length {
+				t.Errorf("%s%d bytes", what, len(got.Records))
+			}
+			offsets := batchOffsets(got.Records)
+			for _, r := range last {
+				equal(t, what+"deliveries", r.DeliveryCount, 1)
+				for ; r.FirstOffset <= r.LastOffset; r.FirstOffset++ {
+					equal(t, what+"offset", r.FirstOffset, next)
+					equal(t, what+"has its batch", slices.Contains(offsets, next), true)
+					next++
+				}
+			}
+			return next == records
+		})
+	}
+}
+
+// batchOffsets are the base offsets of record batches.
+func batchOffsets(b []byte) (offsets []int64) {
+	const before = 12 // what the length does not count
+	for len(b) > before {
+		var batch kmsg.RecordBatch
+		if err := batch.ReadFrom(b); err != nil {
+			return offsets
+		}
+		offsets = append(offsets, batch.FirstOffset)
+		b = b[min(len(b), before+int(batch.Length)):]
+	}
+	return offsets
+}
