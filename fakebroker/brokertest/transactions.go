@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -53,6 +54,11 @@ func transactionBehaviours() []Behaviour {
 			Run:    tellsHowItEnded,
 		},
 		{
+			Name:   "transactions/a producer whose transaction timed out continues its epoch",
+			Source: "KIP-588; TransactionCoordinator.abortTimedOutTransactions",
+			Run:    continuesAfterTimeout,
+		},
+		{
 			Name:   "transactions/the list is filtered by state and pattern",
 			Source: "KIP-664, KIP-1152",
 			Run:    filtersList,
@@ -66,6 +72,8 @@ type producer struct {
 	id    string
 	pid   int64
 	epoch int16
+
+	timeout time.Duration // of its transactions; zero means a minute
 }
 
 // coordinator connects to the coordinator of a transactional id.
@@ -128,7 +136,8 @@ func concluded[R kmsg.Response](p *raw, version int16, req kmsg.Request, codeOf 
 func (p *producer) init(version int16, pid int64, epoch int16) *kmsg.InitProducerIDResponse {
 	p.t.Helper()
 	req := kmsg.NewPtrInitProducerIDRequest()
-	req.TransactionalID, req.TransactionTimeoutMillis = &p.id, int32(time.Minute.Milliseconds())
+	timeout := cmp.Or(p.timeout, time.Minute)
+	req.TransactionalID, req.TransactionTimeoutMillis = &p.id, int32(timeout.Milliseconds())
 	req.ProducerID, req.ProducerEpoch = pid, epoch
 	return concluded(p.raw, version, req, func(r *kmsg.InitProducerIDResponse) int16 { return r.ErrorCode })
 }
@@ -483,4 +492,20 @@ func filtersList(t T, c Cluster) {
 		return func(r *kmsg.ListTransactionsRequest) { r.DurationFilterMillis = d.Milliseconds() }
 	}
 	check("older than an hour", 1, "", age(time.Hour))
+}
+
+// Kafka looks every ten seconds for transactions that are over.
+func continuesAfterTimeout(t T, c Cluster) {
+	topic := newTopic(t, newClient(t, c), 1)
+	p := &producer{id: name("transaction"), timeout: time.Second}
+	p.raw = coordinator(t, c, p.id)
+	p.begin()
+	code(t, "add", p.addPartition(3, topic), nil)
+	eventually(t, "the end of the transaction", func() bool { return p.state().State == "CompleteAbort" })
+	equal(t, "epoch", p.state().ProducerEpoch, p.epoch+1)
+	code(t, "add too late", p.addPartition(3, topic), kerr.ProducerFenced)
+	code(t, "end too late", p.end(3, true).ErrorCode, kerr.ProducerFenced)
+	resp := p.init(4, p.pid, p.epoch)
+	code(t, "continue", resp.ErrorCode, nil)
+	equal(t, "epoch", resp.ProducerEpoch, p.epoch+1)
 }

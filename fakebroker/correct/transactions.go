@@ -121,7 +121,8 @@ type transactions struct {
 
 // course is what became of a transactional id since its producer began.
 type course struct {
-	continued int16  // the epoch that the present one was asked for with, -1 when it was with none
+	granted   int16  // the epoch that the producer was told, -1 when that was before the start
+	continued int16  // the one that it was asked for with, -1 when it was with none
 	ongoing   bool   // there was a transaction when its end was asked for
 	begun     int64  // when that was, in milliseconds; the next fields are of it too
 	ended     string // empty when it has not
@@ -137,10 +138,14 @@ func (t *transactions) course(id string) course {
 	defer t.mu.Unlock()
 	c, ok := t.courses[id]
 	if !ok {
-		c.continued = -1
+		c.granted, c.continued = -1, -1
 	}
 	return c
 }
+
+// timedOut reports that a transaction ran into its timeout, which fences the
+// producer by an epoch that nobody asked for.
+func (c course) timedOut(epoch int16) bool { return c.granted >= 0 && epoch == c.granted+1 }
 
 func (t *transactions) note(id string, c course) {
 	t.mu.Lock()
@@ -260,13 +265,18 @@ func (t *transactions) continues(x *wire.Exchange, req *kmsg.InitProducerIDReque
 		return
 	}
 	now, ok := t.find(x, *req.TransactionalID)
+	is := t.course(*req.TransactionalID)
+	mayContinue := is.continued // KIP-588: also the one that timed out
+	if is.granted < 0 || is.timedOut(now.ProducerEpoch) {
+		mayContinue = now.ProducerEpoch - 1
+	}
 	switch {
 	case !ok:
 	case now.ErrorCode == kerr.TransactionalIDNotFound.Code:
 		req.ProducerID, req.ProducerEpoch = -1, -1 // it has expired: this is a new one
 		x.SetRequest(req)
 	case now.ErrorCode != 0 || (now.ProducerID == req.ProducerID && now.ProducerEpoch == req.ProducerEpoch):
-	case now.ProducerID == req.ProducerID && t.course(*req.TransactionalID).continued == req.ProducerEpoch:
+	case now.ProducerID == req.ProducerID && mayContinue == req.ProducerEpoch:
 		reply(0, now.ProducerID, now.ProducerEpoch)
 	default:
 		reply(kerr.ProducerFenced.Code, -1, -1)
@@ -279,7 +289,7 @@ func (t *transactions) begins(_ *wire.Exchange, req *kmsg.InitProducerIDRequest,
 		return true
 	}
 	if req.TransactionalID != nil {
-		t.note(*req.TransactionalID, course{continued: req.ProducerEpoch})
+		t.note(*req.TransactionalID, course{granted: resp.ProducerEpoch, continued: req.ProducerEpoch})
 	}
 	return false
 }
@@ -308,7 +318,7 @@ func (t *transactions) ends(_ *wire.Exchange, req *kmsg.EndTxnRequest, resp *kms
 	}
 	if is.ongoing {
 		if is.ongoing, is.ended = false, as; req.Version >= firstBump {
-			is.continued = req.ProducerEpoch
+			is.granted, is.continued = resp.ProducerEpoch, req.ProducerEpoch
 		}
 		t.note(req.TransactionalID, is)
 		return false
@@ -319,8 +329,13 @@ func (t *transactions) ends(_ *wire.Exchange, req *kmsg.EndTxnRequest, resp *kms
 	}
 	if !again {
 		resp.ErrorCode = kerr.InvalidTxnState.Code
+		return true
 	}
-	return !again
+	if resp.ProducerID >= 0 && resp.ProducerEpoch != is.granted { // an abort of nothing
+		is.granted, is.continued = resp.ProducerEpoch, req.ProducerEpoch
+		t.note(req.TransactionalID, is)
+	}
+	return false
 }
 
 func abortable(_ *wire.Exchange, _ *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnOffsetCommitResponse) (changed bool) {
@@ -337,7 +352,11 @@ func abortable(_ *wire.Exchange, _ *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnO
 func (t *transactions) describes(_ *wire.Exchange, _ *kmsg.DescribeTransactionsRequest, resp *kmsg.DescribeTransactionsResponse) (changed bool) {
 	for i := range resp.TransactionStates {
 		s := &resp.TransactionStates[i]
-		if is := t.course(s.TransactionalID); s.State == "Empty" && is.ended != "" {
+		switch is := t.course(s.TransactionalID); {
+		case s.State != "Empty":
+		case is.timedOut(s.ProducerEpoch):
+			s.State, changed = aborted, true
+		case is.ended != "":
 			s.State, s.StartTimestamp, changed = is.ended, is.begun, true
 		}
 	}
