@@ -205,6 +205,7 @@ func alteringBrokersChecksConfigs(t T, c Cluster) {
 		{[]configChange{set(minISR, "2")}, "0"},
 	})
 	refusedConfigs(t, cl, node, brokerResource, id, []configCase{
+		{[]configChange{set("principal.builder.class", "com.example.None")}, "42 Invalid value com.example.None for configuration principal.builder.class: Class com.example.None could not be found."},
 		{[]configChange{set(minISR, "2")}, "40 Broker-level min.insync.replicas cannot be altered while ELR is enabled."},
 	})
 	for resource, want := range map[string]string{

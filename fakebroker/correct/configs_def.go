@@ -89,6 +89,11 @@ func (d configDef) parse(v string) (string, error) {
 			})
 		}
 		return strings.Join(list, ","), d.checkList(list)
+	case kmsg.ConfigTypeClass:
+		if trimmed != d.value && !strings.HasPrefix(trimmed, "org.apache.kafka.") {
+			return "", badValue(d.name, v, "Class "+v+" could not be found.")
+		}
+		return trimmed, nil
 	default:
 		return trimmed, d.checkString(trimmed)
 	}
