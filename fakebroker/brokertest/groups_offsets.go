@@ -2,7 +2,6 @@ package brokertest
 
 import (
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -27,6 +26,11 @@ func groupOffsetBehaviours() []Behaviour {
 			Name:   "groups/an offset that a transaction may still commit is unstable in a new group",
 			Source: "KIP-447",
 			Run:    pendingOffsetIsUnstable,
+		},
+		{
+			Name:   "groups/an offset is unstable for its own partition only",
+			Source: "KIP-447; OffsetMetadataManager.hasPendingTransactionalOffsets",
+			Run:    otherOffsetsAreStable,
 		},
 	}
 }
@@ -149,35 +153,65 @@ func offsetsOfUnknownTopic(t T, c Cluster) {
 }
 
 func pendingOffsetIsUnstable(t T, c Cluster) {
-	plain := newClient(t, c)
-	topic := newTopicOf(t, plain, 2)
+	topic := newTopicOf(t, newClient(t, c), 2)
 	group := name("group")
-	producer := newClient(t, c, kgo.TransactionalID(name("transaction")))
-	noError(t, producer.BeginTransaction())
-	id, epoch, err := producer.ProducerID(within(t))
-	noError(t, err)
-	txn, _ := producer.OptValue(kgo.TransactionalID).(string)
-
-	add := kmsg.NewPtrAddOffsetsToTxnRequest()
-	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = txn, id, epoch, group
-	code(t, "adding the group", askIn[*kmsg.AddOffsetsToTxnResponse](t, c, 3, add).ErrorCode, nil)
-	commit := kmsg.NewPtrTxnOffsetCommitRequest()
-	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group, commit.Generation = txn, id, epoch, group, -1
-	rt := kmsg.NewTxnOffsetCommitRequestTopic()
-	rt.Topic = topic.name
-	rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-	rp.Offset, rp.LeaderEpoch = 5, -1
-	rt.Partitions = append(rt.Partitions, rp)
-	commit.Topics = append(commit.Topics, rt)
-	code(t, "commit", askIn[*kmsg.TxnOffsetCommitResponse](t, c, 3, commit).Topics[0].Partitions[0].ErrorCode, nil)
-
+	end := commitInTransaction(t, c, group, topic)
 	fetch := func(stable bool) []offset {
 		return offsetsIn(t, 7, askIn[*kmsg.OffsetFetchResponse](t, c, 7, offsetsOf(7, stable, &topic, group)), group)
 	}
-	equal(t, "stable offsets", fetch(true)[0], offset{0, -1, -1, "", kerr.UnstableOffsetCommit.Code})
-	equal(t, "any offsets", fetch(false)[0], noOffset(0))
-	end := kmsg.NewPtrEndTxnRequest()
-	end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = txn, id, epoch, true
-	code(t, "end", askIn[*kmsg.EndTxnResponse](t, c, 3, end).ErrorCode, nil)
-	eventually(t, "the offset", func() bool { return fetch(true)[0] == offset{0, 5, -1, "", 0} })
+	equal(t, "stable offset", fetch(true)[0], offset{0, -1, -1, "", kerr.UnstableOffsetCommit.Code})
+	equal(t, "any offset", fetch(false)[0], noOffset(0))
+	end()
+	eventually(t, "the offset", func() bool { return fetch(true)[0] == offset{0, 7, -1, "", 0} })
+}
+
+func otherOffsetsAreStable(t T, c Cluster) {
+	topic := newTopicOf(t, newClient(t, c), 2)
+	group := name("group")
+	other := commitOf(group, "", -1, topic)
+	other.Topics[0].Partitions[0].Partition = 1
+	code(t, "commit", commitCode(t, c, 8, other), nil)
+	fetch := func(v int16) []offset {
+		return offsetsIn(t, v, askIn[*kmsg.OffsetFetchResponse](t, c, v, offsetsOf(v, true, &topic, group)), group)
+	}
+	stable := offset{1, 5, -1, "", 0}
+	for range 2 { // the second transaction of a group is as the first
+		end := commitInTransaction(t, c, group, topic)
+		for _, v := range versions(7, 10) {
+			equal(t, "v"+number(int32(v)), fetch(v), []offset{{0, -1, -1, "", kerr.UnstableOffsetCommit.Code}, stable})
+		}
+		end()
+		eventually(t, "the offset", func() bool { return fetch(7)[0] == offset{0, 7, -1, "", 0} })
+	}
+}
+
+// commitInTransaction adds offset 7 of partition 0 to a transaction, which end
+// commits.
+func commitInTransaction(t T, c Cluster, group string, topic topicOf) (end func()) {
+	t.Helper()
+	transaction := name("transaction")
+	begin := kmsg.NewPtrInitProducerIDRequest()
+	begin.TransactionalID, begin.TransactionTimeoutMillis, begin.ProducerID, begin.ProducerEpoch = &transaction, 60_000, -1, -1
+	producer := askIn[*kmsg.InitProducerIDResponse](t, c, 4, begin)
+	code(t, "producer id", producer.ErrorCode, nil)
+
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = transaction, producer.ProducerID, producer.ProducerEpoch, group
+	code(t, "adding the group", askIn[*kmsg.AddOffsetsToTxnResponse](t, c, 3, add).ErrorCode, nil)
+
+	commit := kmsg.NewPtrTxnOffsetCommitRequest()
+	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch = transaction, producer.ProducerID, producer.ProducerEpoch
+	commit.Group, commit.Generation = group, -1
+	rt := kmsg.NewTxnOffsetCommitRequestTopic()
+	rt.Topic = topic.name
+	rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	rp.Offset, rp.LeaderEpoch = 7, -1
+	rt.Partitions = append(rt.Partitions, rp)
+	commit.Topics = append(commit.Topics, rt)
+	code(t, "offset", askIn[*kmsg.TxnOffsetCommitResponse](t, c, 3, commit).Topics[0].Partitions[0].ErrorCode, nil)
+	return func() {
+		end := kmsg.NewPtrEndTxnRequest()
+		end.TransactionalID, end.ProducerID, end.ProducerEpoch, end.Commit = transaction, producer.ProducerID, producer.ProducerEpoch, true
+		code(t, "end", askIn[*kmsg.EndTxnResponse](t, c, 3, end).ErrorCode, nil)
+	}
 }

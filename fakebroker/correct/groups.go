@@ -13,6 +13,7 @@ import (
 func groups(c Cluster) []Correction {
 	g := coordinators{c}
 	return slices.Concat(
+		groupTransactions(g), // before groupOffsets, which completes what it answers
 		groupOffsets(g),
 		groupCommits(g),
 		groupDeletions(g),
