@@ -93,8 +93,8 @@ func (s *settings) listGroups(x *wire.Exchange, req *kmsg.ListConfigResourcesReq
 	if req.Version < 1 || resp.ErrorCode != 0 || len(req.ResourceTypes) > 0 && !slices.Contains(req.ResourceTypes, group) {
 		return false
 	}
-	s.mu.Lock()
 	s.load(x.Context())
+	s.mu.Lock()
 	ours := make(map[string]bool)
 	for g := range s.groups {
 		ours[g] = true

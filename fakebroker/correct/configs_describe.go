@@ -336,8 +336,8 @@ func (d *configDescription) include(c describedConfig) {
 // is ours.
 func (s *settings) groupConfigs(ctx context.Context, group string) map[string]string {
 	const version, first = 4, 0
-	s.mu.Lock()
 	s.load(ctx)
+	s.mu.Lock()
 	out := maps.Clone(s.groups[group])
 	s.mu.Unlock()
 	if out == nil {

@@ -1,6 +1,7 @@
 package correct
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -31,17 +32,15 @@ type settings struct {
 const minISR = "min.insync.replicas"
 
 // load fills in what clients changed before a restart, which kfake has kept in
-// its DataDir: everything that is not as the brokers were started with. s.mu is
-// held.
+// its DataDir: everything that is not as the brokers were started with.
 func (s *settings) load(ctx context.Context) {
-	if s.known {
+	const version, first = 4, 0
+	s.mu.Lock()
+	known := s.known
+	s.mu.Unlock()
+	if known {
 		return
 	}
-	const version, first = 4, 0
-	s.everywhere = make(map[string]string)
-	s.brokers = make(map[int32]map[string]string)
-	s.groups = make(map[string]map[string]string)
-	s.loggers = make(map[int32]map[string]string)
 	static := Applied(s.c.BrokerConfigs(first))
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.Version = version
@@ -52,22 +51,27 @@ func (s *settings) load(ctx context.Context) {
 	if err != nil {
 		return // the cluster is closed, or the client gone
 	}
-	s.known = true
+	everywhere := make(map[string]string)
+	if d, ok := define(brokerConfigs, minISR); ok {
+		everywhere[minISR] = cmp.Or(static[minISR], d.value)
+	}
 	for _, r := range resp.(*kmsg.DescribeConfigsResponse).Resources {
 		for _, c := range r.Configs {
 			d, ok := define(brokerConfigs, c.Name)
 			if ok && d.dynamic() && c.Source == kmsg.ConfigSourceDynamicBrokerConfig && c.Value != nil && *c.Value != static[c.Name] {
-				s.everywhere[c.Name] = *c.Value
+				everywhere[c.Name] = *c.Value
 			}
 		}
 	}
-	if _, ok := s.everywhere[minISR]; !ok {
-		d, _ := define(brokerConfigs, minISR)
-		s.everywhere[minISR] = d.value
-		if v, ok := static[minISR]; ok {
-			s.everywhere[minISR] = v
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known {
+		return // somebody else was faster
 	}
+	s.known, s.everywhere = true, everywhere
+	s.brokers = make(map[int32]map[string]string)
+	s.groups = make(map[string]map[string]string)
+	s.loggers = make(map[int32]map[string]string)
 }
 
 // layer is where values of brokers come from.
@@ -78,9 +82,9 @@ type layer struct {
 
 // layers are those of a broker, the first to count first, but for the defaults.
 func (s *settings) layers(ctx context.Context, node int32) []layer {
+	s.load(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.load(ctx)
 	return []layer{
 		{kmsg.ConfigSourceDynamicBrokerConfig, maps.Clone(s.brokers[node])},
 		{kmsg.ConfigSourceDynamicDefaultBrokerConfig, maps.Clone(s.everywhere)},
