@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -21,6 +22,13 @@ func (b *Broker) Append(ctx context.Context, topic string, records ...Record) ([
 	parts, err := b.Partitions(topic)
 	if err != nil {
 		return nil, err
+	}
+	if t, ok := (corrected{b}).Topic(topic); ok && t.Compacted {
+		for i, r := range records {
+			if r.Key == nil {
+				return nil, fmt.Errorf("appending to topic %s: record %d has no key, and a compacted topic needs one: %w", topic, i+1, kerr.InvalidRecord)
+			}
+		}
 	}
 	partitioner := kgo.StickyKeyPartitioner(nil).ForTopic(topic)
 	sent := make([]*kgo.Record, len(records))

@@ -44,6 +44,7 @@ type Broker struct {
 	observers     observers
 	coordinators  coordination
 	replicas      correct.Placements
+	compaction    correct.Compaction
 
 	mu     sync.RWMutex // held by whoever asks the cluster, exclusively by Close
 	closed bool
@@ -140,6 +141,7 @@ func (b *Broker) start() error {
 	}
 	for _, name := range b.topicNames() { // from an earlier run
 		correct.Adopt(corrected{b}, name)
+		b.compaction.Look(corrected{b}, name)
 	}
 	for _, t := range b.cfg.Topics {
 		err := b.CreateTopic(t)

@@ -1,6 +1,12 @@
 package fakebroker
 
-import "example.com/kafkatest/fakebroker/correct"
+import (
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"example.com/kafkatest/fakebroker/correct"
+)
 
 // What corrections ask of a cluster about topics and where they are; see
 // [correct.Cluster].
@@ -26,6 +32,8 @@ func (b corrected) Topic(name string) (t correct.Topic, ok bool) {
 			return nil
 		}
 		t, ok = correct.Topic{ID: info.TopicID, Replicas: info.NumReplicas}, true
+		policy := info.Configs["cleanup.policy"]
+		t.Compacted = policy != nil && strings.Contains(*policy, "compact")
 		for _, p := range parts {
 			t.Leaders = append(t.Leaders, p.Leader)
 		}
@@ -41,3 +49,12 @@ func (b corrected) Move(topic string, partition, to int32) error {
 
 // Placements is where replicas are.
 func (b corrected) Placements() *correct.Placements { return &b.replicas }
+
+// Compaction is which topics are compacted.
+func (b corrected) Compaction() *correct.Compaction { return &b.compaction }
+
+// Decompressor decompresses records.
+func (b corrected) Decompressor() kgo.Decompressor { return newDecompressor() }
+
+// ID is the node id that clients know a broker by.
+func (b corrected) ID(node int32) int32 { return b.id(node) }

@@ -101,6 +101,7 @@ func (b *Broker) CreateTopic(t Topic) error {
 	case err != nil:
 		return fmt.Errorf("creating topic %s: %w", t.Name, err)
 	}
+	b.compaction.Look(corrected{b}, t.Name)
 	b.moveLeaders() // away from brokers that are down
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"example.com/kafkatest/fakebroker"
@@ -61,7 +62,12 @@ func TestCreateTopic(t *testing.T) {
 			{Name: "later", Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}},
 			{Name: "orders", Partitions: 2},
 		})
-		produce(t, client(t, b), "later", 0, 1)
+		cl := client(t, b, kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+		noError(t, cl.ProduceSync(within(t), &kgo.Record{Topic: "later", Value: make([]byte, 1000), Key: []byte("k")}).FirstErr())
+		isError(t, cl.ProduceSync(within(t), &kgo.Record{Topic: "later"}).FirstErr(), kerr.InvalidRecord)
+		_, err := b.Append(within(t), "later", fakebroker.Record{Key: []byte("k")}, fakebroker.Record{Value: []byte("v")})
+		isError(t, err, kerr.InvalidRecord)
+		equal(t, "records", len(values(t, b, "later")), 1)
 	})
 }
 

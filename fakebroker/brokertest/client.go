@@ -100,19 +100,7 @@ func newTopic(t T, cl *kgo.Client, partitions int32, configs ...string) string {
 		defer cancel()
 		_, _ = del.RequestWith(ctx, cl) // the cluster may be gone already
 	})
-	eventually(t, "leaders of "+topic, func() bool {
-		m := kmsg.NewPtrMetadataRequest()
-		mt := kmsg.NewMetadataRequestTopic()
-		mt.Topic = &topic
-		m.Topics = append(m.Topics, mt)
-		resp, err := m.RequestWith(within(t), cl)
-		if err != nil || resp.Topics[0].ErrorCode != 0 || len(resp.Topics[0].Partitions) != int(partitions) {
-			return false
-		}
-		return !slices.ContainsFunc(resp.Topics[0].Partitions, func(p kmsg.MetadataResponseTopicPartition) bool {
-			return p.ErrorCode != 0 || p.Leader < 0
-		})
-	})
+	haveLeaders(t, cl, topic, int(partitions))
 	return topic
 }
 

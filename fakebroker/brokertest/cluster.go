@@ -179,7 +179,7 @@ func epochsInVersion2(t T, c Cluster) {
 	cl := newClient(t, c, version(kmsg.OffsetForLeaderEpoch, 2))
 	topic := newTopic(t, cl, 1)
 	produce(t, cl, topic, "a", "b")
-	epoch := partition(t, cl, topic, 0).LeaderEpoch
+	epoch := partition(t, cl, topic).LeaderEpoch
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
 	rt := kmsg.NewOffsetForLeaderEpochRequestTopic()
 	rt.Topic = topic

@@ -22,10 +22,10 @@ func epochEndsWhereTheLogDoes(t T, c Cluster) {
 	cl := newClient(t, c)
 	topic := newTopic(t, cl, 1)
 	produce(t, cl, topic, "a", "b", "c")
-	before := partition(t, cl, topic, 0)
-	reassign(t, cl, topic, 0, otherBroker(t, cl, before.Leader))
+	before := partition(t, cl, topic)
+	reassign(t, cl, topic, otherBroker(t, cl, before.Leader))
 	eventually(t, "a new leader", func() bool {
-		now := partition(t, cl, topic, 0)
+		now := partition(t, cl, topic)
 		return now.Leader != before.Leader && now.LeaderEpoch > before.LeaderEpoch && now.ErrorCode == 0
 	})
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
@@ -41,20 +41,17 @@ func epochEndsWhereTheLogDoes(t T, c Cluster) {
 	equal(t, "end", p.EndOffset, 3)
 }
 
-func partition(t T, cl *kgo.Client, topic string, id int) kmsg.MetadataResponseTopicPartition {
+// partition is a topic's first partition.
+func partition(t T, cl *kgo.Client, topic string) kmsg.MetadataResponseTopicPartition {
 	t.Helper()
-	req := kmsg.NewPtrMetadataRequest()
-	rt := kmsg.NewMetadataRequestTopic()
-	rt.Topic = &topic
-	req.Topics = append(req.Topics, rt)
-	resp := ask[*kmsg.MetadataResponse](t, cl, req)
+	resp := ask[*kmsg.MetadataResponse](t, cl, metadataOf(false, topic))
 	code(t, "topic "+topic, resp.Topics[0].ErrorCode, nil)
 	for _, p := range resp.Topics[0].Partitions {
-		if p.Partition == int32(id) {
+		if p.Partition == 0 {
 			return p
 		}
 	}
-	t.Errorf("topic %s has no partition %d", topic, id)
+	t.Errorf("topic %s has no partition 0", topic)
 	t.FailNow()
 	return kmsg.MetadataResponseTopicPartition{}
 }

@@ -8,5 +8,7 @@ func topicBehaviours() []Behaviour {
 		createBehaviours(),
 		leaderBehaviours(),
 		metadataBehaviours(),
+		recordBehaviours(),
+		describeBehaviours(),
 	)
 }

@@ -74,15 +74,24 @@ func created(t T, cl *kgo.Client, partitions int32, factor int16, assignment ...
 	return topic, haveLeaders(t, cl, topic, max(int(partitions), len(assignment)))
 }
 
-// haveLeaders waits until a topic has so many partitions, each with a leader.
+// haveLeaders waits until every broker knows so many partitions of a topic, each
+// with a leader.
 func haveLeaders(t T, cl *kgo.Client, topic string, partitions int) (ps []kmsg.MetadataResponseTopicPartition) {
 	t.Helper()
-	eventually(t, "leaders of "+topic, func() bool {
-		ps = describedPartitions(t, cl, topic)
-		return len(ps) == partitions && !slices.ContainsFunc(ps, func(p kmsg.MetadataResponseTopicPartition) bool {
-			return p.ErrorCode != 0 || p.Leader < 0
+	for _, node := range brokers(t, cl) {
+		eventually(t, "leaders of "+topic, func() bool {
+			resp, err := cl.Broker(int(node)).Request(within(t), metadataOf(false, topic))
+			if err != nil {
+				return false
+			}
+			rt := resp.(*kmsg.MetadataResponse).Topics[0]
+			ps = rt.Partitions
+			return rt.ErrorCode == 0 && len(ps) == partitions && !slices.ContainsFunc(ps, func(p kmsg.MetadataResponseTopicPartition) bool {
+				return p.ErrorCode != 0 || p.Leader < 0
+			})
 		})
-	})
+	}
+	slices.SortFunc(ps, func(a, b kmsg.MetadataResponseTopicPartition) int { return int(a.Partition - b.Partition) })
 	return ps
 }
 
@@ -177,13 +186,13 @@ func preferredReplicaIsElected(t T, c Cluster) {
 	b := brokers(t, cl)[:2]
 	topic, _ := created(t, cl, -1, -1, []int32{b[0], b[1]})
 	settled(t, cl, topic, b[0], b[1])
-	reassign(t, cl, topic, 0, b[1], b[0])
+	reassign(t, cl, topic, b[1], b[0])
 	settled(t, cl, topic, b[1], b[0])
-	was := partition(t, cl, topic, 0)
+	was := partition(t, cl, topic)
 	equal(t, "leader before", was.Leader, b[0])
 	code(t, "election", elect(t, cl, false, topic, 0).Topics[0].Partitions[0].ErrorCode, nil)
-	eventually(t, "the preferred leader", func() bool { return partition(t, cl, topic, 0).Leader == b[1] })
-	if now := partition(t, cl, topic, 0); now.LeaderEpoch <= was.LeaderEpoch {
+	eventually(t, "the preferred leader", func() bool { return partition(t, cl, topic).Leader == b[1] })
+	if now := partition(t, cl, topic); now.LeaderEpoch <= was.LeaderEpoch {
 		t.Errorf("leader epoch: %d after %d, want a later one", now.LeaderEpoch, was.LeaderEpoch)
 	}
 	code(t, "once more", elect(t, cl, false, topic, 0).Topics[0].Partitions[0].ErrorCode, kerr.ElectionNotNeeded)

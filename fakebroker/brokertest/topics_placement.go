@@ -44,11 +44,11 @@ func placementBehaviours() []Behaviour {
 func partitionMoves(t T, c Cluster) {
 	cl := newClient(t, c)
 	topic := newTopic(t, cl, 1)
-	was := partition(t, cl, topic, 0)
+	was := partition(t, cl, topic)
 	to := otherBroker(t, cl, was.Leader)
-	reassign(t, cl, topic, 0, to)
+	reassign(t, cl, topic, to)
 	settled(t, cl, topic, to)
-	now := partition(t, cl, topic, 0)
+	now := partition(t, cl, topic)
 	equal(t, "leader", now.Leader, to)
 	if now.LeaderEpoch <= was.LeaderEpoch {
 		t.Errorf("leader epoch: %d after %d, want a later one", now.LeaderEpoch, was.LeaderEpoch)
@@ -59,25 +59,25 @@ func partitionMoves(t T, c Cluster) {
 func replicasAreThoseAskedFor(t T, c Cluster) {
 	cl := newClient(t, c)
 	topic := newTopic(t, cl, 1)
-	was := partition(t, cl, topic, 0)
+	was := partition(t, cl, topic)
 	other := otherBroker(t, cl, was.Leader)
-	reassign(t, cl, topic, 0, other, was.Leader)
+	reassign(t, cl, topic, other, was.Leader)
 	settled(t, cl, topic, other, was.Leader)
-	equal(t, "leader that is among the new replicas", partition(t, cl, topic, 0).Leader, was.Leader)
+	equal(t, "leader that is among the new replicas", partition(t, cl, topic).Leader, was.Leader)
 	// The order alone, and then one replica less.
-	reassign(t, cl, topic, 0, was.Leader, other)
+	reassign(t, cl, topic, was.Leader, other)
 	settled(t, cl, topic, was.Leader, other)
-	equal(t, "leader", partition(t, cl, topic, 0).Leader, was.Leader)
-	reassign(t, cl, topic, 0, was.Leader)
+	equal(t, "leader", partition(t, cl, topic).Leader, was.Leader)
+	reassign(t, cl, topic, was.Leader)
 	settled(t, cl, topic, was.Leader)
-	equal(t, "leader of one replica", partition(t, cl, topic, 0).Leader, was.Leader)
+	equal(t, "leader of one replica", partition(t, cl, topic).Leader, was.Leader)
 }
 
 // settled waits until a partition's replicas are these, all in sync.
 func settled(t T, cl *kgo.Client, topic string, replicas ...int32) {
 	t.Helper()
 	eventually(t, "the new replicas of "+topic, func() bool {
-		p := partition(t, cl, topic, 0)
+		p := partition(t, cl, topic)
 		isr := slices.Sorted(slices.Values(p.ISR))
 		return p.ErrorCode == 0 && slices.Equal(p.Replicas, replicas) && slices.Equal(isr, slices.Sorted(slices.Values(replicas)))
 	})
@@ -88,7 +88,7 @@ func reassignmentsAreRefused(t T, c Cluster) {
 		cl := newClient(t, c, version(kmsg.AlterPartitionAssignments, v))
 		topic := newTopic(t, cl, 1)
 		missing := name("missing")
-		here := partition(t, cl, topic, 0).Leader
+		here := partition(t, cl, topic).Leader
 		for _, try := range []struct {
 			topic    string
 			id       int32
@@ -108,16 +108,16 @@ func reassignmentsAreRefused(t T, c Cluster) {
 			code(t, try.topic, p.ErrorCode, try.code)
 			equal(t, "message", text(p.ErrorMessage), text(try.message))
 		}
-		equal(t, "leader", partition(t, cl, topic, 0).Leader, here)
+		equal(t, "leader", partition(t, cl, topic).Leader, here)
 	}
 }
 
 func replicationFactorStays(t T, c Cluster) {
 	cl := newClient(t, c)
 	topic := newTopic(t, cl, 1)
-	was := partition(t, cl, topic, 0)
+	was := partition(t, cl, topic)
 	other := otherBroker(t, cl, was.Leader)
-	reassign(t, cl, topic, 0, was.Leader)
+	reassign(t, cl, topic, was.Leader)
 	settled(t, cl, topic, was.Leader)
 	p := alterAssignment(t, cl, topic, 0, false, []int32{was.Leader, other})
 	code(t, "two replicas in place of one", p.ErrorCode, kerr.InvalidReplicationFactor)
@@ -141,9 +141,10 @@ func noReassignments(t T, c Cluster) {
 	}
 }
 
-func reassign(t T, cl *kgo.Client, topic string, id int32, to ...int32) {
+// reassign moves a topic's first partition.
+func reassign(t T, cl *kgo.Client, topic string, to ...int32) {
 	t.Helper()
-	code(t, "reassignment of "+topic, alterAssignment(t, cl, topic, id, true, to).ErrorCode, nil)
+	code(t, "reassignment of "+topic, alterAssignment(t, cl, topic, 0, true, to).ErrorCode, nil)
 }
 
 func alterAssignment(t T, cl *kgo.Client, topic string, id int32, anyFactor bool, to []int32) kmsg.AlterPartitionAssignmentsResponseTopicPartition {

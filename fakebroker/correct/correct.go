@@ -10,6 +10,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker/wire"
@@ -59,8 +60,16 @@ type Cluster interface {
 	// SASL reports whether some listener asks clients to authenticate.
 	SASL() bool
 
-	// Placements is where replicas are, always the same.
+	// Placements is where replicas are, always the same; Compaction is which
+	// topics are compacted.
 	Placements() *Placements
+	Compaction() *Compaction
+
+	// Decompressor is one that works in a testing/synctest bubble too.
+	Decompressor() kgo.Decompressor
+
+	// ID is the node id that clients know a broker by.
+	ID(node int32) int32
 
 	// TopicName is the name of a topic id; false when there is none.
 	TopicName(id [16]byte) (string, bool)
@@ -79,9 +88,10 @@ type Cluster interface {
 
 // Topic is what is known of a topic.
 type Topic struct {
-	ID       [16]byte
-	Replicas int     // how many each partition was made with
-	Leaders  []int32 // node ids, by partition
+	ID        [16]byte
+	Replicas  int     // how many each partition was made with
+	Leaders   []int32 // node ids, by partition
+	Compacted bool    // cleanup.policy has compact
 }
 
 // Log is what is known of a partition's log.

@@ -39,7 +39,11 @@ func correctEpochs(req *kmsg.OffsetForLeaderEpochRequest, resp *kmsg.OffsetForLe
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			epoch, ok := asked[partition{t.Topic, p.Partition}]
-			if !ok || epoch < 0 || p.ErrorCode != 0 {
+			if !ok || p.ErrorCode != 0 {
+				continue
+			}
+			if epoch < 0 {
+				p.LeaderEpoch, p.EndOffset, changed = -1, -1, true
 				continue
 			}
 			l, ok := log(t.Topic, p.Partition)

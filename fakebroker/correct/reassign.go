@@ -113,10 +113,10 @@ func checkReplicas(c Cluster, replicas []int32) *rejection {
 	sorted := slices.Sorted(slices.Values(replicas))
 	for i, n := range sorted {
 		if !slices.Contains(nodes, n) {
-			return reject(kerr.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", n)
+			return reject(kerr.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", c.ID(n))
 		}
 		if i > 0 && sorted[i-1] == n {
-			return reject(kerr.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", n)
+			return reject(kerr.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", c.ID(n))
 		}
 	}
 	return nil

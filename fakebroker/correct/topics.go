@@ -13,5 +13,9 @@ func topics(c Cluster) []Correction {
 		growing(c),
 		deleting(c),
 		electing(c),
+		describing(),
+		storing(c),
+		deletingRecords(c),
+		keying(c),
 	)
 }
