@@ -92,7 +92,7 @@ func acknowledgeNeedsSession(t T, c Cluster) {
 	cl := newClient(t, c)
 	topic := newTopicOf(t, cl, 1)
 	m := sharing(t, c, topic)
-	leader := partition(t, cl, topic.name, 0).Leader
+	leader := partition(t, cl, topic.name).Leader
 	for _, group := range []string{name("group"), m.group} {
 		req := kmsg.NewPtrShareAcknowledgeRequest()
 		req.GroupID, req.MemberID, req.ShareSessionEpoch = &group, &m.id, 1

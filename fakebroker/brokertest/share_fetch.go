@@ -36,7 +36,7 @@ func newShareSession(t T, c Cluster, topic topicOf) *shareSession {
 	t.Helper()
 	cl := newClient(t, c)
 	m := sharing(t, c, topic)
-	return &shareSession{t: t, broker: cl.Broker(int(partition(t, cl, topic.name, 0).Leader)), m: m, topic: topic}
+	return &shareSession{t: t, broker: cl.Broker(int(partition(t, cl, topic.name).Leader)), m: m, topic: topic}
 }
 
 // fetch asks for what there is, and acknowledges batches of an answer before.

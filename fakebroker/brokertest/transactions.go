@@ -197,7 +197,7 @@ func (p *producer) write(c Cluster, version int16, topic string) int16 {
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
 	cl := newClient(p.t, c)
-	node := partition(p.t, cl, topic, 0).Leader
+	node := partition(p.t, cl, topic).Leader
 	for _, b := range ask[*kmsg.MetadataResponse](p.t, cl, kmsg.NewPtrMetadataRequest()).Brokers {
 		if b.NodeID == node {
 			conn := dial(p.t, append(slices.Clone(c.Options), kgo.SeedBrokers(address(b.Host, b.Port))))
