@@ -21,6 +21,7 @@ func (b *Broker) correct() {
 	if len(b.cfg.NodeIDs) > 0 {
 		b.rules.Add(b.translateRequests())
 	}
+	b.rules.Add(b.askController())
 	for _, c := range correct.All(corrected{b}) {
 		if c.Name != b.cfg.without {
 			b.rules.Add(c.Rule)
@@ -28,7 +29,6 @@ func (b *Broker) correct() {
 	}
 	b.rules.Add(b.noticeTransactions())
 	b.rules.Add(b.hideBrokersDown())
-	b.rules.Add(b.standInForController())
 	b.rules.Add(b.nameCoordinators())
 	b.rules.Add(b.serveWhereCoordinated())
 	b.rules.Add(b.translateAnswers())

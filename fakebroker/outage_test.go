@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"example.com/kafkatest/fakebroker"
@@ -200,4 +201,24 @@ func TestTakeDown_allBrokersAndOneBack(t *testing.T) {
 		}
 		equal(t, "records", len(values(t, b, "orders")), 6)
 	})
+}
+
+func TestTakeDown_whoStandsInForTheControllerAnswersAsKafka(t *testing.T) {
+	for down := range int32(3) {
+		c := orders(1)
+		c.Brokers = 3
+		b := c.Run(t)
+		b.TakeDown(down)
+		resp, err := kadm.NewClient(client(t, b)).CreateTopics(within(t), 6, 1, nil, "orders", "no spaces", "new")
+		noError(t, err)
+		equal(t, "message", resp["orders"].ErrMessage, "Topic 'orders' already exists.")
+		isError(t, resp["no spaces"].Err, kerr.InvalidTopicException)
+		parts, err := b.Partitions("new")
+		noError(t, err)
+		leads := map[int32]int{}
+		for _, p := range parts {
+			leads[p.Leader]++
+		}
+		equal(t, "partitions led", leads, map[int32]int{(down + 1) % 3: 3, (down + 2) % 3: 3})
+	}
 }

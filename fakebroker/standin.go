@@ -101,15 +101,26 @@ func (b *Broker) split(replicas []int32) (isr, offline []int32) {
 	return isr, offline
 }
 
-// standInForController has a broker answer what the controller that is down is
-// asked: kfake has one controller, and refuses on the others.
-func (b *Broker) standInForController() wire.Rule {
+// askController has any broker answer what the controller is asked, as Kafka's
+// brokers do: kfake has one controller, and refuses on the others. Inside the
+// process it is the inspector who asks, who may do everything: so where there are
+// ACLs, the client is left to ask the controller itself, unless that is down.
+func (b *Broker) askController() wire.Rule {
+	api := wire.Keys(kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterUserSCRAMCredentials)
 	return wire.Rule{
-		Name:  "stand in for a controller that is down",
-		Wants: b.during(kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterUserSCRAMCredentials),
+		Name: "any broker can be asked what the controller does",
+		Wants: func(h wire.Header) bool {
+			return len(b.listeners) > 1 && api(h) && (b.outage.any.Load() || !b.cfg.authorizes())
+		},
 		Answer: func(x *wire.Exchange) {
-			for _, node := range b.standsInFor(x.Node) {
-				b.forward(x, node, kerr.NotController)
+			nodes := corrected{b}.Nodes()
+			if b.cfg.authorizes() {
+				nodes = b.standsInFor(x.Node)
+			}
+			for _, node := range nodes {
+				if node != x.Node {
+					b.forward(x, node, kerr.NotController)
+				}
 			}
 		},
 	}

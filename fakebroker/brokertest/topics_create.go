@@ -17,6 +17,12 @@ func createBehaviours() []Behaviour {
 			Run:    uncreatableTopicsAreRefused,
 		},
 		{
+			Name:   "topics/any broker creates, changes and deletes topics",
+			Source: "KIP-500, KIP-590: brokers forward to the controller",
+			Needs:  Needs{Brokers: 2},
+			Run:    anyBrokerCreates,
+		},
+		{
 			Name:   "topics/names that differ in dots and underscores collide",
 			Source: "CreateTopics; Topic.hasCollision",
 			Run:    namesCollide,
@@ -366,4 +372,29 @@ func topicIsDeletedByID(t T, c Cluster) {
 	equal(t, "name", text(got.Topic), topic)
 	equal(t, "id", got.TopicID, id)
 	eventually(t, "its end", func() bool { return !topicListed(t, cl, topic) })
+}
+
+func anyBrokerCreates(t T, c Cluster) {
+	cl := newClient(t, c)
+	for _, node := range brokers(t, cl) {
+		topic := name("topic")
+		deleteLater(t, cl, topic)
+		ask := func(req kmsg.Request) kmsg.Response {
+			resp, err := cl.Broker(int(node)).Request(within(t), req)
+			noError(t, err)
+			return resp
+		}
+		where := " by broker " + number(node)
+		code(t, "created"+where, ask(newTopicRequest(topicToCreate(topic, 1, 1))).(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode, nil)
+		again := ask(newTopicRequest(topicToCreate(topic, 1, 1))).(*kmsg.CreateTopicsResponse).Topics[0]
+		code(t, "created again"+where, again.ErrorCode, kerr.TopicAlreadyExists)
+		equal(t, "message", text(again.ErrorMessage), "Topic '"+topic+"' already exists.")
+		code(t, "grown"+where, ask(partitionsToAdd(topic, 3)).(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode, nil)
+		del := kmsg.NewPtrDeleteTopicsRequest()
+		del.TimeoutMillis = int32(patience.Milliseconds())
+		rt := kmsg.NewDeleteTopicsRequestTopic()
+		rt.Topic = &topic
+		del.Topics = append(del.Topics, rt)
+		code(t, "deleted"+where, ask(del).(*kmsg.DeleteTopicsResponse).Topics[0].ErrorCode, nil)
+	}
 }
