@@ -1,7 +1,6 @@
 package brokertest
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -43,23 +42,20 @@ func leaderBehaviours() []Behaviour {
 	}
 }
 
-// spread fails unless each broker leads as many partitions as any other, give or
-// take slack, and each partition has so many different replicas, the first of
-// which leads.
-func spread(t T, cl *kgo.Client, partitions []kmsg.MetadataResponseTopicPartition, replicas, slack int) {
+// spread fails unless each round of partitions, as many as there are brokers, is
+// led by all of them, and each partition has so many different replicas, the first
+// of which leads.
+func spread(t T, cl *kgo.Client, partitions []kmsg.MetadataResponseTopicPartition, replicas int) {
 	t.Helper()
-	leads := make(map[int32]int)
-	for _, b := range brokers(t, cl) {
-		leads[b] = 0
-	}
-	for _, p := range partitions {
-		leads[p.Leader]++
-		equal(t, "different replicas", len(slices.Compact(slices.Sorted(slices.Values(p.Replicas)))), replicas)
-		equal(t, "leader", p.Leader, p.Replicas[0])
-	}
-	counts := slices.Sorted(maps.Values(leads))
-	if most, least := counts[len(counts)-1], counts[0]; most-least > slack {
-		t.Errorf("partitions led: %v, want at most %d more or less", leads, slack)
+	nodes := len(brokers(t, cl))
+	for round := range slices.Chunk(partitions, nodes) {
+		leads := make(map[int32]bool)
+		for _, p := range round {
+			leads[p.Leader] = true
+			equal(t, "different replicas", len(slices.Compact(slices.Sorted(slices.Values(p.Replicas)))), replicas)
+			equal(t, "leader", p.Leader, p.Replicas[0])
+		}
+		equal(t, "brokers that lead in a round of partitions", len(leads), len(round))
 	}
 }
 
@@ -100,7 +96,7 @@ func leadersAreSpread(t T, c Cluster) {
 	for _, factor := range []int16{1, 2} {
 		for _, partitions := range []int32{2, 6, 13} {
 			_, ps := created(t, cl, partitions, factor)
-			spread(t, cl, ps, int(factor), 1)
+			spread(t, cl, ps, int(factor))
 		}
 	}
 }
@@ -108,18 +104,9 @@ func leadersAreSpread(t T, c Cluster) {
 func addedLeadersAreSpread(t T, c Cluster) {
 	cl := newClient(t, c)
 	topic, _ := created(t, cl, 1, 2)
-	nodes := len(brokers(t, cl))
-	count := 1 + 10*nodes
+	count := 1 + 20*len(brokers(t, cl))
 	code(t, "added", ask[*kmsg.CreatePartitionsResponse](t, cl, partitionsToAdd(topic, int32(count))).Topics[0].ErrorCode, nil)
-	ps := haveLeaders(t, cl, topic, count)
-	spread(t, cl, ps, 2, 2)
-	for round := range slices.Chunk(ps[1:], nodes) {
-		leads := make(map[int32]bool)
-		for _, p := range round {
-			leads[p.Leader] = true
-		}
-		equal(t, "brokers that lead a partition of each round", len(leads), nodes)
-	}
+	spread(t, cl, haveLeaders(t, cl, topic, count)[1:], 2) // Kafka begins anew
 }
 
 func partitionsAreWhereAssigned(t T, c Cluster) {
