@@ -106,6 +106,9 @@ func config(n brokertest.Needs) fakebroker.Config {
 			{Mechanism: fakebroker.Plain, Name: alice.Name, Password: alice.Password},
 		}
 	}
+	if n.ACLs {
+		c.Superusers = []string{admin.Name}
+	}
 	return c
 }
 

@@ -12,11 +12,13 @@ func clusterAdminBehaviours() []Behaviour {
 		{
 			Name:   "cluster/ACLs are checked",
 			Source: "AclApis.handleCreateAcls; AuthorizerUtils, KafkaPrincipal",
+			Needs:  Needs{ACLs: true},
 			Run:    checksACLs,
 		},
 		{
 			Name:   "cluster/ACLs with unknown elements cannot be read",
 			Source: "DescribeAclsRequest, CreateAclsRequest, DeleteAclsRequest",
+			Needs:  Needs{ACLs: true},
 			Run:    unreadableACLs,
 		},
 		{
@@ -47,6 +49,19 @@ func clusterAdminBehaviours() []Behaviour {
 	}
 }
 
+// asAdmin connects as who may do everything.
+func asAdmin(t T, c Cluster) *raw {
+	t.Helper()
+	conn := dial(t, c.SASL.Options)
+	conn.ask(1, handshake(plain))
+	resp, ok := conn.ask(1, authenticate(plainToken(c.SASL.Admin))).(*kmsg.SASLAuthenticateResponse)
+	if !ok || resp.ErrorCode != 0 {
+		t.Errorf("%s is not let in: %+v", c.SASL.Admin.Name, resp)
+		t.FailNow()
+	}
+	return conn
+}
+
 func checksACLs(t T, c Cluster) {
 	who := "User:" + name("user")
 	acl := func(kind kmsg.ACLResourceType, resource, principal string) kmsg.CreateACLsRequestCreation {
@@ -66,7 +81,7 @@ func checksACLs(t T, c Cluster) {
 		{acl(topic, name("topic"), "nobody"), "Could not parse principal from `nobody` (no colon is present separating the principal type from the principal name)"},
 		{acl(topic, name("topic"), who), ""},
 	}
-	conn := dial(t, c.Options)
+	conn := asAdmin(t, c)
 	del := kmsg.NewPtrDeleteACLsRequest()
 	f := kmsg.NewDeleteACLsRequestFilter()
 	f.ResourceType, f.ResourcePatternType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny
@@ -104,7 +119,7 @@ func unreadableACLs(t T, c Cluster) {
 		req.Operation, req.PermissionType = kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
 		return req
 	}
-	if resp, ok := dial(t, c.Options).ask(3, all()).(*kmsg.DescribeACLsResponse); ok {
+	if resp, ok := asAdmin(t, c).ask(3, all()).(*kmsg.DescribeACLsResponse); ok {
 		code(t, "any ACLs", resp.ErrorCode, nil)
 	} else {
 		t.Errorf("any ACLs: no answer")
@@ -117,7 +132,7 @@ func unreadableACLs(t T, c Cluster) {
 	} {
 		req := all()
 		change(req)
-		if resp := dial(t, c.Options).ask(3, req); resp != nil {
+		if resp := asAdmin(t, c).ask(3, req); resp != nil {
 			t.Errorf("unknown %s is answered: %+v", what, resp)
 		}
 	}
