@@ -48,8 +48,8 @@ func (b corrected) Ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.
 	return b.ask(ctx, node, req)
 }
 
-// SASL reports whether somebody has to authenticate.
-func (b corrected) SASL() bool { return len(b.cfg.SASL) > 0 }
+// SASL reports whether those who come in by a listener have to authenticate.
+func (b corrected) SASL(listener int) bool { return b.cfg.Listeners[listener].SASL }
 
 // Log tells about a partition.
 func (b corrected) Log(topic string, partition int32) (correct.Log, bool) {

@@ -234,6 +234,13 @@ func TestListeners_plainTextOneAnswersSASLAsKafkaDoes(t *testing.T) {
 	resp, err := rawRequest(t, b, "me", 1, shake)
 	noError(t, err)
 	equal(t, "error code", resp.(*kmsg.SASLHandshakeResponse).ErrorCode, int16(34)) // ILLEGAL_SASL_STATE
+	auth := kmsg.NewPtrSASLAuthenticateRequest()
+	auth.SASLAuthBytes = []byte("\x00bob\x00b")
+	resp, err = rawRequest(t, b, "me", 2, auth)
+	noError(t, err)
+	refused := resp.(*kmsg.SASLAuthenticateResponse)
+	equal(t, "error code", refused.ErrorCode, int16(34))
+	equal(t, "message", refused.ErrorMessage != nil, true)
 }
 
 func TestListeners_goDownAndComeBackTogether(t *testing.T) {

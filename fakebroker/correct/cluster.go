@@ -104,7 +104,7 @@ func describesBrokers(_ *wire.Exchange, req *kmsg.DescribeClusterRequest, resp *
 
 func refuseTokens(x *wire.Exchange, c Cluster) {
 	code := kerr.DelegationTokenRequestNotAllowed.Code
-	if c.SASL() {
+	if c.SASL(x.Listener) {
 		code = kerr.DelegationTokenAuthDisabled.Code
 	}
 	switch x.Key {

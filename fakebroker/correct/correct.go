@@ -57,8 +57,8 @@ type Cluster interface {
 	// partition or broker.
 	Move(topic string, partition, node int32) error
 
-	// SASL reports whether some listener asks clients to authenticate.
-	SASL() bool
+	// SASL reports whether a listener asks clients to authenticate.
+	SASL(listener int) bool
 
 	// Placements is where replicas are, always the same; Compaction is which
 	// topics are compacted.

@@ -31,7 +31,7 @@ func authenticates(c Cluster) []Correction {
 	api := wire.Keys(kmsg.SASLHandshake, kmsg.SASLAuthenticate)
 	secured := func(keys ...kmsg.Key) func(wire.Header) bool {
 		api := wire.Keys(keys...)
-		return func(h wire.Header) bool { return api(h) && c.SASL() }
+		return func(h wire.Header) bool { return api(h) && c.SASL(h.Listener) }
 	}
 	return []Correction{
 		{
@@ -86,7 +86,7 @@ func authenticates(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "a listener without authentication refuses it",
-				Wants:   func(h wire.Header) bool { return api(h) && !c.SASL() },
+				Wants:   func(h wire.Header) bool { return api(h) && !c.SASL(h.Listener) },
 				Request: refuseToAuthenticate,
 			},
 			Restores:  "SaslHandshake: error 34 where nobody authenticates",
