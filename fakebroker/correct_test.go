@@ -106,8 +106,11 @@ func config(n brokertest.Needs) fakebroker.Config {
 			{Mechanism: fakebroker.Plain, Name: alice.Name, Password: alice.Password},
 		}
 	}
+	if n.TLS || n.ACLs {
+		c.Listeners = []fakebroker.Listener{{}, {SASL: n.SASL || n.ACLs}, {TLS: true}}
+	}
 	if n.ACLs {
-		c.Superusers = []string{admin.Name}
+		c.Superusers = []string{admin.Name, "ANONYMOUS"}
 	}
 	return c
 }
@@ -118,8 +121,14 @@ var (
 )
 
 func cluster(b *fakebroker.Broker) brokertest.Cluster {
-	return brokertest.Cluster{
-		Options: b.ClientOptions(),
-		SASL:    &brokertest.SASL{Options: []kgo.Opt{kgo.SeedBrokers(b.Addrs()...)}, Admin: admin, User: alice},
+	c := brokertest.Cluster{Options: b.ClientOptions()}
+	for i, l := range b.Listeners() {
+		switch {
+		case l.SASL:
+			c.SASL = &brokertest.SASL{Options: []kgo.Opt{kgo.SeedBrokers(l.Advertise...)}, Admin: admin, User: alice}
+		case l.TLS:
+			c.TLS = b.ListenerOptions(i)
+		}
 	}
+	return c
 }

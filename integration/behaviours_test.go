@@ -23,7 +23,7 @@ func TestBehaviours(t *testing.T) {
 	// for the first of them.
 	clusters := make(map[kind]*kafka.Kafka)
 	brokertest.Test(t, func(t2 *testing.T, needs brokertest.Needs) brokertest.Cluster {
-		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs, autoCreate: needs.AutoCreate}
+		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs, acls: needs.ACLs, autoCreate: needs.AutoCreate}
 		if needs.Brokers > 1 {
 			k.nodes = max(3, needs.Brokers)
 		}
@@ -32,8 +32,12 @@ func TestBehaviours(t *testing.T) {
 			if k.listeners {
 				c.Users, c.TLS, c.ACLs = users, true, true
 			}
+			c.Properties = make(map[string]string)
+			if k.acls {
+				c.Properties["allow.everyone.if.no.acl.found"] = "false" // Kafka's default
+			}
 			if k.autoCreate {
-				c.Properties = map[string]string{"auto.create.topics.enable": "true"}
+				c.Properties["auto.create.topics.enable"] = "true"
 			}
 			started, err := kafka.Start(t.Context(), c)
 			if errors.Is(err, kafka.ErrExisting) {
@@ -57,6 +61,7 @@ func TestBehaviours(t *testing.T) {
 type kind struct {
 	nodes      int
 	listeners  bool // with SASL, TLS and ACLs
+	acls       bool // where what no ACL allows is denied
 	autoCreate bool // of topics that are asked for
 }
 

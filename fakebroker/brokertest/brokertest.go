@@ -92,6 +92,8 @@ func Behaviours() []Behaviour {
 		clusterAdminBehaviours(),
 		topicBehaviours(),
 		configBehaviours(),
+		listenerBehaviours(),
+		aclBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })
 	return all

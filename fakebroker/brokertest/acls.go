@@ -1,0 +1,234 @@
+package brokertest
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	saslplain "github.com/twmb/franz-go/pkg/sasl/plain"
+)
+
+func aclBehaviours() []Behaviour {
+	needs := Needs{ACLs: true}
+	return []Behaviour{
+		{
+			Name:   "acls/what nobody has allowed is denied",
+			Source: "KIP-11; KafkaApis, AclApis",
+			Needs:  needs,
+			Run:    deniesByDefault,
+		},
+		{
+			Name:   "acls/what is allowed is done",
+			Source: "KIP-11, KIP-290; StandardAuthorizer",
+			Needs:  needs,
+			Run:    allows,
+		},
+	}
+}
+
+// as is a client of the listener with SASL.
+func (s *SASL) as(t T, c Credentials, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	opts = append(opts, kgo.SASL(saslplain.Auth{User: c.Name, Pass: c.Password}.AsMechanism()), kgo.DisableIdempotentWrite())
+	return newClient(t, Cluster{Options: s.Options}, opts...)
+}
+
+// anyBroker asks whoever is asked first, so that a refusal is not tried again.
+func anyBroker[R kmsg.Response](t T, cl *kgo.Client, req kmsg.Request) R {
+	t.Helper()
+	resp, err := cl.SeedBrokers()[0].Request(within(t), req)
+	noError(t, err)
+	typed, ok := resp.(R)
+	if !ok {
+		t.Errorf("answer is a %T, want a %T", resp, typed)
+		t.FailNow()
+	}
+	return typed
+}
+
+func deniesByDefault(t T, c Cluster) {
+	t.Helper()
+	root := c.SASL.as(t, c.SASL.Admin)
+	topic := newTopic(t, root, 1)
+	group, txn := name("group"), name("txn")
+	cl := c.SASL.as(t, c.SASL.User)
+
+	meta := kmsg.NewPtrMetadataRequest()
+	mt := kmsg.NewMetadataRequestTopic()
+	mt.Topic = &topic
+	meta.Topics = append(meta.Topics, mt)
+	code(t, "Metadata", anyBroker[*kmsg.MetadataResponse](t, cl, meta).Topics[0].ErrorCode, kerr.TopicAuthorizationFailed)
+	meta = kmsg.NewPtrMetadataRequest()
+	equal(t, "topics listed", len(anyBroker[*kmsg.MetadataResponse](t, cl, meta).Topics), 0)
+
+	produce := kmsg.NewPtrProduceRequest()
+	produce.Acks, produce.TimeoutMillis = -1, 1000
+	pt := kmsg.NewProduceRequestTopic()
+	pt.Topic = topic
+	pp := kmsg.NewProduceRequestTopicPartition()
+	pp.Records = batch("v")
+	pt.Partitions = append(pt.Partitions, pp)
+	produce.Topics = append(produce.Topics, pt)
+	code(t, "Produce", anyBroker[*kmsg.ProduceResponse](t, c.SASL.as(t, c.SASL.User, version(kmsg.Produce, 12)), produce).Topics[0].Partitions[0].ErrorCode, kerr.TopicAuthorizationFailed)
+
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.SessionEpoch, fetch.MaxBytes = -1, 1<<20
+	ft := kmsg.NewFetchRequestTopic()
+	ft.Topic = topic
+	fp := kmsg.NewFetchRequestTopicPartition()
+	fp.PartitionMaxBytes = 1 << 20
+	ft.Partitions = append(ft.Partitions, fp)
+	fetch.Topics = append(fetch.Topics, ft)
+	code(t, "Fetch", anyBroker[*kmsg.FetchResponse](t, c.SASL.as(t, c.SASL.User, version(kmsg.Fetch, 12)), fetch).Topics[0].Partitions[0].ErrorCode, kerr.TopicAuthorizationFailed)
+
+	list := kmsg.NewPtrListOffsetsRequest()
+	lt := kmsg.NewListOffsetsRequestTopic()
+	lt.Topic = topic
+	lt.Partitions = append(lt.Partitions, kmsg.NewListOffsetsRequestTopicPartition())
+	list.Topics = append(list.Topics, lt)
+	code(t, "ListOffsets", anyBroker[*kmsg.ListOffsetsResponse](t, cl, list).Topics[0].Partitions[0].ErrorCode, kerr.TopicAuthorizationFailed)
+
+	create := kmsg.NewPtrCreateTopicsRequest()
+	ct := kmsg.NewCreateTopicsRequestTopic()
+	ct.Topic, ct.NumPartitions, ct.ReplicationFactor = name("topic"), 1, 1
+	create.Topics, create.TimeoutMillis = append(create.Topics, ct), 1000
+	code(t, "CreateTopics", ask[*kmsg.CreateTopicsResponse](t, cl, create).Topics[0].ErrorCode, kerr.TopicAuthorizationFailed)
+
+	del := kmsg.NewPtrDeleteTopicsRequest()
+	dt := kmsg.NewDeleteTopicsRequestTopic()
+	dt.Topic = &topic
+	del.Topics, del.TopicNames, del.TimeoutMillis = append(del.Topics, dt), []string{topic}, 1000
+	code(t, "DeleteTopics", ask[*kmsg.DeleteTopicsResponse](t, cl, del).Topics[0].ErrorCode, kerr.TopicAuthorizationFailed)
+
+	parts := kmsg.NewPtrCreatePartitionsRequest()
+	cp := kmsg.NewCreatePartitionsRequestTopic()
+	cp.Topic, cp.Count = topic, 3
+	parts.Topics, parts.TimeoutMillis = append(parts.Topics, cp), 1000
+	code(t, "CreatePartitions", ask[*kmsg.CreatePartitionsResponse](t, cl, parts).Topics[0].ErrorCode, kerr.TopicAuthorizationFailed)
+
+	conf := kmsg.NewPtrDescribeConfigsRequest()
+	cr := kmsg.NewDescribeConfigsRequestResource()
+	cr.ResourceType, cr.ResourceName = kmsg.ConfigResourceTypeTopic, topic
+	conf.Resources = append(conf.Resources, cr)
+	cr.ResourceType, cr.ResourceName = kmsg.ConfigResourceTypeBroker, ""
+	conf.Resources = append(conf.Resources, cr)
+	described := anyBroker[*kmsg.DescribeConfigsResponse](t, cl, conf).Resources
+	for _, r := range described {
+		want := kerr.TopicAuthorizationFailed
+		if r.ResourceType == kmsg.ConfigResourceTypeBroker {
+			want = kerr.ClusterAuthorizationFailed
+		}
+		code(t, "DescribeConfigs of "+r.ResourceType.String(), r.ErrorCode, want)
+	}
+
+	find := kmsg.NewPtrFindCoordinatorRequest()
+	find.CoordinatorKeys = []string{group}
+	code(t, "FindCoordinator", anyBroker[*kmsg.FindCoordinatorResponse](t, cl, find).Coordinators[0].ErrorCode, kerr.GroupAuthorizationFailed)
+	find = kmsg.NewPtrFindCoordinatorRequest()
+	find.CoordinatorType, find.CoordinatorKeys = 1, []string{txn}
+	code(t, "FindCoordinator of a transaction", anyBroker[*kmsg.FindCoordinatorResponse](t, cl, find).Coordinators[0].ErrorCode, kerr.TransactionalIDAuthorizationFailed)
+
+	join := kmsg.NewPtrJoinGroupRequest()
+	join.Group, join.ProtocolType, join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = group, "consumer", 10_000, 10_000
+	jp := kmsg.NewJoinGroupRequestProtocol()
+	jp.Name = "range"
+	join.Protocols = append(join.Protocols, jp)
+	code(t, "JoinGroup", anyBroker[*kmsg.JoinGroupResponse](t, cl, join).ErrorCode, kerr.GroupAuthorizationFailed)
+
+	offsets := kmsg.NewPtrOffsetFetchRequest()
+	og := kmsg.NewOffsetFetchRequestGroup()
+	og.Group = group
+	offsets.Groups = append(offsets.Groups, og)
+	code(t, "OffsetFetch", anyBroker[*kmsg.OffsetFetchResponse](t, c.SASL.as(t, c.SASL.User, version(kmsg.OffsetFetch, 9)), offsets).Groups[0].ErrorCode, kerr.GroupAuthorizationFailed)
+
+	groups := kmsg.NewPtrDescribeGroupsRequest()
+	groups.Groups = []string{group}
+	code(t, "DescribeGroups", anyBroker[*kmsg.DescribeGroupsResponse](t, cl, groups).Groups[0].ErrorCode, kerr.GroupAuthorizationFailed)
+
+	deleted := kmsg.NewPtrDeleteGroupsRequest()
+	deleted.Groups = []string{group}
+	code(t, "DeleteGroups", anyBroker[*kmsg.DeleteGroupsResponse](t, cl, deleted).Groups[0].ErrorCode, kerr.GroupAuthorizationFailed)
+
+	init := kmsg.NewPtrInitProducerIDRequest()
+	init.ProducerID, init.ProducerEpoch = -1, -1
+	code(t, "InitProducerId", anyBroker[*kmsg.InitProducerIDResponse](t, cl, init).ErrorCode, kerr.ClusterAuthorizationFailed)
+	init.TransactionalID, init.TransactionTimeoutMillis = &txn, 1000
+	code(t, "InitProducerId of a transaction", anyBroker[*kmsg.InitProducerIDResponse](t, cl, init).ErrorCode, kerr.TransactionalIDAuthorizationFailed)
+
+	acls := kmsg.NewPtrDescribeACLsRequest()
+	acls.ResourceType, acls.ResourcePatternType = kmsg.ACLResourceTypeAny, kmsg.ACLResourcePatternTypeAny
+	acls.Operation, acls.PermissionType = kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+	code(t, "DescribeAcls", anyBroker[*kmsg.DescribeACLsResponse](t, cl, acls).ErrorCode, kerr.ClusterAuthorizationFailed)
+	code(t, "CreateAcls", anyBroker[*kmsg.CreateACLsResponse](t, cl, aclFor(c.SASL.User, topic, kmsg.ACLOperationRead, kmsg.ACLPermissionTypeAllow, false)).Results[0].ErrorCode, kerr.ClusterAuthorizationFailed)
+}
+
+func aclFor(u Credentials, resource string, op kmsg.ACLOperation, permission kmsg.ACLPermissionType, prefix bool) *kmsg.CreateACLsRequest {
+	req := kmsg.NewPtrCreateACLsRequest()
+	a := kmsg.NewCreateACLsRequestCreation()
+	a.Principal, a.Host, a.Operation, a.PermissionType = "User:"+u.Name, "*", op, permission
+	a.ResourceType, a.ResourceName, a.ResourcePatternType = kmsg.ACLResourceTypeTopic, resource, kmsg.ACLResourcePatternTypeLiteral
+	if prefix {
+		a.ResourcePatternType = kmsg.ACLResourcePatternTypePrefixed
+	}
+	req.Creations = append(req.Creations, a)
+	return req
+}
+
+func allows(t T, c Cluster) {
+	t.Helper()
+	root := c.SASL.as(t, c.SASL.Admin)
+	topic := newTopic(t, root, 1)
+	cl := c.SASL.as(t, c.SASL.User)
+	can := func(topic string) (*kerr.Error, *kerr.Error) {
+		t.Helper()
+		req := kmsg.NewPtrMetadataRequest()
+		mt := kmsg.NewMetadataRequestTopic()
+		mt.Topic = &topic
+		req.Topics = append(req.Topics, mt)
+		described := anyBroker[*kmsg.MetadataResponse](t, cl, req).Topics[0].ErrorCode
+		list := kmsg.NewPtrListOffsetsRequest()
+		lt := kmsg.NewListOffsetsRequestTopic()
+		lt.Topic = topic
+		lt.Partitions = append(lt.Partitions, kmsg.NewListOffsetsRequestTopicPartition())
+		list.Topics = append(list.Topics, lt)
+		listed := anyBroker[*kmsg.ListOffsetsResponse](t, cl, list).Topics[0].Partitions[0].ErrorCode
+		return kerr.TypedErrorForCode(described), kerr.TypedErrorForCode(listed)
+	}
+	denied := kerr.TopicAuthorizationFailed
+	for _, step := range []struct {
+		what       string
+		resource   string
+		op         kmsg.ACLOperation
+		permission kmsg.ACLPermissionType
+		prefix     bool
+		want       *kerr.Error
+	}{
+		{"another operation", topic, kmsg.ACLOperationDescribeConfigs, kmsg.ACLPermissionTypeAllow, false, denied},
+		{"another topic", topic + "-2", kmsg.ACLOperationRead, kmsg.ACLPermissionTypeAllow, false, denied},
+		{"writing is describing", topic[:len(topic)-2], kmsg.ACLOperationWrite, kmsg.ACLPermissionTypeAllow, true, nil},
+		{"a denial goes first", topic, kmsg.ACLOperationDescribe, kmsg.ACLPermissionTypeDeny, false, denied},
+	} {
+		forgetACLs(t, root, step.resource)
+		code(t, "CreateAcls", ask[*kmsg.CreateACLsResponse](t, root, aclFor(c.SASL.User, step.resource, step.op, step.permission, step.prefix)).Results[0].ErrorCode, nil)
+		eventually(t, step.what, func() bool {
+			described, listed := can(topic)
+			return described == step.want && listed == step.want
+		})
+	}
+}
+
+// forgetACLs deletes the ACLs of a topic with the test.
+func forgetACLs(t T, root *kgo.Client, resource string) {
+	t.Helper()
+	req := kmsg.NewPtrDeleteACLsRequest()
+	f := kmsg.NewDeleteACLsRequestFilter()
+	f.ResourceType, f.ResourceName, f.ResourcePatternType = kmsg.ACLResourceTypeTopic, &resource, kmsg.ACLResourcePatternTypeAny
+	f.Operation, f.PermissionType = kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+	req.Filters = append(req.Filters, f)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+		defer cancel()
+		_, _ = req.RequestWith(ctx, root) // the cluster may be gone already
+	})
+}
