@@ -211,10 +211,7 @@ func (b *Broker) login(l Listener) func(net.Conn) (user, password string) {
 				user = certs[0].Subject.String() // RFC 2253, as Kafka has it
 			}
 		}
-		if b.insiders[user] {
-			return user, b.password
-		}
-		return user, "" // what kfake takes from names that it has no password for
+		return user, b.passwordOf(user)
 	}
 }
 

@@ -46,7 +46,7 @@ func tagged(req kmsg.Request, tag uint32) (yes bool) {
 func (b *Broker) ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
 	var resp kmsg.Response
 	err := b.do(func() error {
-		c, err := b.dial(ctx, node, nil)
+		c, err := b.dial(ctx, node, nil, inspector)
 		if err != nil {
 			return err
 		}
@@ -57,10 +57,10 @@ func (b *Broker) ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Re
 	return resp, err
 }
 
-// asker is a connection of the inspector.
+// asker is a connection of the broker's own, as the inspector or another user.
 type asker struct{ conn net.Conn }
 
-func (b *Broker) dial(ctx context.Context, node int32, remote net.Addr) (asker, error) {
+func (b *Broker) dial(ctx context.Context, node int32, remote net.Addr, user string) (asker, error) {
 	conn, err := b.listeners[node].Dial(ctx, remote)
 	if err != nil {
 		return asker{}, err
@@ -69,7 +69,7 @@ func (b *Broker) dial(ctx context.Context, node int32, remote net.Addr) (asker, 
 	if b.password == "" {
 		return c, nil
 	}
-	if err := c.authenticate(ctx, b.password); err != nil {
+	if err := c.authenticate(ctx, user, b.passwordOf(user)); err != nil {
 		c.close()
 		return asker{}, err
 	}
@@ -83,7 +83,7 @@ func (c asker) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 	return wire.Ask(ctx, c.conn, inspector, req)
 }
 
-func (c asker) authenticate(ctx context.Context, password string) error {
+func (c asker) authenticate(ctx context.Context, user, password string) error {
 	shake := kmsg.NewPtrSASLHandshakeRequest()
 	shake.Version, shake.Mechanism = 1, Plain
 	if _, err := c.ask(ctx, shake); err != nil {
@@ -91,14 +91,14 @@ func (c asker) authenticate(ctx context.Context, password string) error {
 	}
 	auth := kmsg.NewPtrSASLAuthenticateRequest()
 	auth.Version = 2
-	auth.SASLAuthBytes = []byte("\x00" + inspector + "\x00" + password)
+	auth.SASLAuthBytes = []byte("\x00" + user + "\x00" + password)
 	own(auth)
 	resp, err := c.ask(ctx, auth)
 	if err != nil {
 		return err
 	}
 	if code := resp.(*kmsg.SASLAuthenticateResponse).ErrorCode; code != 0 {
-		return fmt.Errorf("authenticating the inspector: %w", kerr.ErrorForCode(code))
+		return fmt.Errorf("authenticating %s inside: %w", user, kerr.ErrorForCode(code))
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ func (b *Broker) correct() {
 		}
 	}
 	b.rules.Add(b.noticeTransactions())
+	b.rules.Add(b.noticeUsers())
 	b.rules.Add(b.hideBrokersDown())
 	b.rules.Add(b.nameCoordinators())
 	b.rules.Add(b.serveWhereCoordinated())

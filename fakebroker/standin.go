@@ -102,22 +102,14 @@ func (b *Broker) split(replicas []int32) (isr, offline []int32) {
 }
 
 // askController has any broker answer what the controller is asked, as Kafka's
-// brokers do: kfake has one controller, and refuses on the others. Inside the
-// process it is the inspector who asks, who may do everything: so where there are
-// ACLs, the client is left to ask the controller itself, unless that is down.
+// brokers do: kfake has one controller, and refuses on the others.
 func (b *Broker) askController() wire.Rule {
 	api := wire.Keys(kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterUserSCRAMCredentials)
 	return wire.Rule{
-		Name: "any broker can be asked what the controller does",
-		Wants: func(h wire.Header) bool {
-			return len(b.listeners) > 1 && api(h) && (b.outage.any.Load() || !b.cfg.authorizes())
-		},
+		Name:  "any broker can be asked what the controller does",
+		Wants: func(h wire.Header) bool { return len(b.listeners) > 1 && api(h) },
 		Answer: func(x *wire.Exchange) {
-			nodes := corrected{b}.Nodes()
-			if b.cfg.authorizes() {
-				nodes = b.standsInFor(x.Node)
-			}
-			for _, node := range nodes {
+			for node := range int32(len(b.listeners)) {
 				if node != x.Node {
 					b.forward(x, node, kerr.NotController)
 				}
@@ -141,12 +133,16 @@ func (b *Broker) forward(x *wire.Exchange, node int32, refusal *kerr.Error) {
 	}
 }
 
-// askAs puts a client's request to another broker, inside the process. It may
-// take as long as the client would wait, so the cluster can be closed meanwhile.
+// askAs puts a client's request to another broker, inside the process and, where
+// it matters, as the same user. It may take as long as the client would wait, so the cluster can be closed meanwhile.
 func (b *Broker) askAs(x *wire.Exchange, node int32, req kmsg.Request) (kmsg.Response, error) {
 	ctx, cancel := context.WithCancel(x.Context())
 	defer cancel()
-	c, err := b.dial(ctx, node, x.RemoteAddr())
+	user := inspector
+	if b.cfg.authorizes() {
+		user = b.userOf(x)
+	}
+	c, err := b.dial(ctx, node, x.RemoteAddr(), user)
 	if err != nil {
 		return nil, err
 	}

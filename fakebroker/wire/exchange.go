@@ -50,6 +50,10 @@ func (x *Exchange) Context() context.Context { return x.session.ctx }
 // the rule's own type, as with a context.
 func (x *Exchange) Memory() *sync.Map { return &x.session.memory }
 
+// User is who the connection was authenticated as without the client: see [Door].
+// It is empty where clients authenticate themselves, or nobody does.
+func (x *Exchange) User() string { return x.session.user }
+
 // RemoteAddr is the client's address, nil when it is not known.
 func (x *Exchange) RemoteAddr() net.Addr { return x.session.cfg.Remote }
 

@@ -75,6 +75,7 @@ type Session struct {
 
 	answering atomic.Bool // an answer of the broker's is being written
 	memory    sync.Map    // of the rules
+	user      string      // that Config.Login named, before the first request
 
 	mu    sync.Mutex
 	queue []awaited // requests still to be answered, oldest first
