@@ -93,17 +93,6 @@ func (b *Broker) standIn(node int32) int32 {
 	return -1
 }
 
-// standsInFor lists the brokers whose work a broker does besides its own.
-func (b *Broker) standsInFor(node int32) []int32 {
-	var out []int32
-	for other := range int32(len(b.listeners)) {
-		if other != node && b.standIn(other) == node {
-			out = append(out, other)
-		}
-	}
-	return out
-}
-
 // moveLeaders moves the leaders away from brokers that are down.
 func (b *Broker) moveLeaders() {
 	if !b.outage.any.Load() {

@@ -20,10 +20,11 @@ type settings struct {
 	SASLTLSListen []string `group:"Addresses" name:"sasl-tls-listen" placeholder:"HOST:PORT" sep:"none" help:"Another address of a broker, with TLS, where clients authenticate."`
 	Advertise     string   `group:"Addresses" placeholder:"HOST" help:"Tell clients this host in place of the one that is listened on. It is needed to listen on 0.0.0.0."`
 
-	NodeID    []int32  `group:"Brokers" name:"node-id" placeholder:"ID" sep:"none" help:"Node id of a broker; repeat it for each. Default: 0, 1, 2, ..."`
-	Rack      []string `group:"Brokers" placeholder:"RACK" sep:"none" help:"Rack of a broker; repeat it for each. Default: none."`
-	AsVersion string   `group:"Brokers" placeholder:"RELEASE" help:"Speak no newer protocol than this release of Kafka did, such as 2.8 or 3.9."`
-	DataDir   string   `group:"Brokers" placeholder:"DIR" help:"Keep topics, records, groups and ACLs in this folder. Without it they end with the process."`
+	NodeID       []int32  `group:"Brokers" name:"node-id" placeholder:"ID" sep:"none" help:"Node id of a broker; repeat it for each. Default: 0, 1, 2, ..."`
+	Rack         []string `group:"Brokers" placeholder:"RACK" sep:"none" help:"Rack of a broker; repeat it for each. Default: none."`
+	AsVersion    string   `group:"Brokers" placeholder:"RELEASE" help:"Speak no newer protocol than this release of Kafka did, such as 2.8 or 3.9."`
+	BrokerConfig []string `group:"Brokers" placeholder:"NAME=VALUE" sep:"none" lines:"" help:"Broker configuration by its Kafka name, such as message.max.bytes=100000; repeat it for more."`
+	DataDir      string   `group:"Brokers" placeholder:"DIR" help:"Keep topics, records, groups and ACLs in this folder. Without it they end with the process."`
 
 	Topic            []string `group:"Topics" placeholder:"NAME[:PARTITIONS]" sep:"none" help:"Topic to create; repeat it for more. One partition unless told otherwise."`
 	AutoCreateTopics bool     `group:"Topics" help:"Create topics that clients ask for."`
@@ -52,6 +53,16 @@ func (s settings) config() (fakebroker.Config, error) {
 		AutoCreateTopics: s.AutoCreateTopics, Superusers: s.SuperUser,
 	}
 	c.Listeners = s.listeners()
+	for _, text := range s.BrokerConfig {
+		name, value, found := strings.Cut(text, "=")
+		if !found {
+			return c, fmt.Errorf("--broker-config: %q is not NAME=VALUE, such as message.max.bytes=100000", text)
+		}
+		if c.BrokerConfig == nil {
+			c.BrokerConfig = make(map[string]string)
+		}
+		c.BrokerConfig[name] = value
+	}
 	for _, t := range s.Topic {
 		topic, err := fakebroker.ParseTopic(t)
 		if err != nil {
@@ -132,7 +143,7 @@ func (s settings) inFlags(err error) error {
 	names := map[string]string{
 		"Listen": s.listenFlags(), "Brokers": s.listenFlags(), "NodeIDs": "--node-id", "Racks": "--rack",
 		"AsVersion": "--as-version", "Topics": "--topic", "DataDir": "--data-dir", "TLS": "--tls-cert", "TLSDir": "--tls-dir",
-		"SASL": "--sasl-user", "ACLs": "--acl", "Superusers": "--super-user",
+		"BrokerConfig": "--broker-config", "SASL": "--sasl-user", "ACLs": "--acl", "Superusers": "--super-user",
 	}
 	if flag, known := names[bad.Field]; known {
 		return fmt.Errorf("%s: %w", flag, bad.Err)
