@@ -29,7 +29,7 @@ func TestEnsureTopics_createsWhatIsMissing(t *testing.T) {
 				assert.Equal(t, "compact", topic.Configs["cleanup.policy"])
 			}
 		}
-		h.Publish(event{"a", "", ""})
+		h.Publish(event{"a", "key", ""})
 		h.Publish(event{"b", "", ""})
 		require.NoError(t, h.Adapter().EnsureTopics(t.Context(), spec, adapter.TopicSpec{Name: "b"}), "as it is")
 		require.NoError(t, h.Adapter().EnsureTopics(t.Context(), adapter.TopicSpec{Name: "a"}), "zero takes what there is")
