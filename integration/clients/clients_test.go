@@ -34,6 +34,7 @@ var clients = []string{
 	"kcat",
 	"sarama",
 	"kafka-go",
+	"kafkajs",
 }
 
 // The cells, as CONTRACT.md has them.
