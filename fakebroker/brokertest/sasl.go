@@ -1,7 +1,15 @@
 package brokertest
 
 import (
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -29,6 +37,12 @@ func saslBehaviours() []Behaviour {
 			Source: "KIP-152; SaslServerAuthenticator.handleSaslToken",
 			Needs:  needs,
 			Run:    wrongCredentials,
+		},
+		{
+			Name:   "sasl/SCRAM ends with the nonce that it began with",
+			Source: "RFC 5802, section 5.1; ScramSaslServer",
+			Needs:  needs,
+			Run:    scramNonce,
 		},
 		{
 			Name:   "sasl/tokens without a header follow handshake v0",
@@ -155,6 +169,74 @@ func scramOf(mechanism string, c Credentials) sasl.Mechanism {
 		return auth.AsSha512Mechanism()
 	}
 	return auth.AsSha256Mechanism()
+}
+
+// scramNonce ends the same authentication with proofs that are right of messages
+// that have other nonces.
+func scramNonce(t T, c Cluster) {
+	const client = "fyko+d2lbbFgONRv9qkxdawL"
+	for _, m := range []string{scram256, scram512} {
+		for what, nonce := range map[string]func(server string) string{
+			"the server's":          func(server string) string { return server },
+			"the client's":          func(string) string { return client },
+			"a part of it":          func(server string) string { return server[:len(server)-1] },
+			"more than it":          func(server string) string { return server + "x" },
+			"another of the server": func(string) string { return client + "3rfcNHYJY1ZVvWVs7j" },
+		} {
+			conn := dial(t, c.SASL.Options)
+			conn.ask(1, handshake(m))
+			bare := "n=" + c.SASL.Admin.Name + ",r=" + client
+			resp, ok := conn.ask(2, authenticate("n,,"+bare)).(*kmsg.SASLAuthenticateResponse)
+			if !ok {
+				t.Errorf("%s: no answer to the first message", m)
+				t.FailNow()
+			}
+			code(t, m, resp.ErrorCode, nil)
+			first := string(resp.SASLAuthBytes)
+			last := scramLast(t, m, c.SASL.Admin.Password, bare, first, nonce(first[len("r="):strings.Index(first, ",")]))
+			if what != "the server's" {
+				conn.refused(2, last, "Authentication failed during authentication due to invalid credentials with SASL mechanism "+m)
+				continue
+			}
+			resp, ok = conn.ask(2, authenticate(last)).(*kmsg.SASLAuthenticateResponse)
+			if !ok {
+				t.Errorf("%s: no answer to the last message", m)
+				continue
+			}
+			code(t, what, resp.ErrorCode, nil)
+			conn.serves()
+		}
+	}
+}
+
+// scramLast is the last message of a client after these of client and server,
+// with a proof for it (RFC 5802, section 3).
+func scramLast(t T, mechanism, password, bare, first, nonce string) string {
+	t.Helper()
+	h := sha256.New
+	if mechanism == scram512 {
+		h = sha512.New
+	}
+	var salt64 string
+	var iterations int
+	_, rest, _ := strings.Cut(first, ",")
+	_, err := fmt.Sscanf(strings.ReplaceAll(rest, ",", " "), "s=%s i=%d", &salt64, &iterations)
+	noError(t, err)
+	salt, err := base64.StdEncoding.DecodeString(salt64)
+	noError(t, err)
+	salted, err := pbkdf2.Key(h, password, salt, iterations, h().Size())
+	noError(t, err)
+	sign := func(key []byte, s string) []byte {
+		mac := hmac.New(h, key)
+		mac.Write([]byte(s))
+		return mac.Sum(nil)
+	}
+	proof := sign(salted, "Client Key")
+	stored := h()
+	stored.Write(proof)
+	last := "c=biws,r=" + nonce
+	subtle.XORBytes(proof, proof, sign(stored.Sum(nil), bare+","+first+","+last))
+	return last + ",p=" + base64.StdEncoding.EncodeToString(proof)
 }
 
 func bareTokens(t T, c Cluster) {

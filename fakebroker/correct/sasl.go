@@ -73,6 +73,17 @@ func authenticates(c Cluster) []Correction {
 		},
 		{
 			Rule: wire.Rule{
+				Name:    "SCRAM ends with the nonce that it began with",
+				Wants:   secured(kmsg.SASLAuthenticate),
+				Request: asked(refusesOtherNonce),
+				Answer:  answered(remembersNonce),
+			},
+			Restores:  "RFC 5802, section 5.1; ScramSaslServer: the last message has the nonce of client and server, or authentication fails",
+			Upstream:  "sasl.go does not look at it",
+			Behaviour: "sasl/SCRAM ends with the nonce that it began with",
+		},
+		{
+			Rule: wire.Rule{
 				Name:       "SASL goes step by step",
 				Wants:      secured(kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.ApiVersions),
 				Request:    noVersionsHere,
@@ -130,6 +141,39 @@ func rememberMechanism(x *wire.Exchange) {
 			x.Memory().Delete(authenticating{})
 		}
 	}
+}
+
+// nonce is the key under which a connection remembers the nonce of the SCRAM
+// server, which begins with the client's.
+type nonce struct{}
+
+func remembersNonce(x *wire.Exchange, _ *kmsg.SASLAuthenticateRequest, resp *kmsg.SASLAuthenticateResponse) bool {
+	if n, ok := attribute(resp.SASLAuthBytes, "r="); ok && resp.ErrorCode == 0 {
+		x.Memory().Store(nonce{}, n)
+	}
+	return false
+}
+
+// refusesOtherNonce leaves messages without a nonce to the broker.
+func refusesOtherNonce(x *wire.Exchange, req *kmsg.SASLAuthenticateRequest) {
+	began, ok := x.Memory().LoadAndDelete(nonce{})
+	if !ok {
+		return
+	}
+	if n, ok := attribute(req.SASLAuthBytes, "r="); ok && n != began {
+		refuse(x, req)
+	}
+}
+
+// attribute is the value of the first of a SCRAM message's attributes that has
+// this name, such as "r=".
+func attribute(message []byte, name string) (value string, ok bool) {
+	for a := range bytes.SplitSeq(message, []byte{','}) {
+		if value, ok := bytes.CutPrefix(a, []byte(name)); ok {
+			return string(value), true
+		}
+	}
+	return "", false
 }
 
 const afterSuccess = "SaslAuthenticate request received after successful authentication"
