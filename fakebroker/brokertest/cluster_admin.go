@@ -42,6 +42,11 @@ func clusterAdminBehaviours() []Behaviour {
 			Run:    describesCredentials,
 		},
 		{
+			Name:   "cluster/SCRAM credentials of all users are described when none is named",
+			Source: "KIP-554; ScramImage.describe",
+			Run:    describesAllCredentials,
+		},
+		{
 			Name:   "cluster/features are updated all or none",
 			Source: "KIP-584, KIP-1022; FeatureControlManager",
 			Run:    updatesFeatures,
@@ -316,6 +321,43 @@ func describesCredentials(t T, c Cluster) {
 	d := kmsg.NewAlterUserSCRAMCredentialsRequestDeletion()
 	d.Name, d.Mechanism = user, sha256
 	remove.Deletions = append(remove.Deletions, d)
+	if resp, ok := conn.ask(0, remove).(*kmsg.AlterUserSCRAMCredentialsResponse); ok {
+		code(t, "delete", resp.Results[0].ErrorCode, nil)
+	}
+}
+
+func describesAllCredentials(t T, c Cluster) {
+	const sha256, sha512 = 1, 2
+	conn := dial(t, c.Options)
+	first, second := name("user"), name("user")
+	upsert := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+	upsert.Upsertions = append(upsert.Upsertions, upsertion(first, sha256, 4096), upsertion(second, sha512, 4096))
+	if resp, ok := conn.ask(0, upsert).(*kmsg.AlterUserSCRAMCredentialsResponse); ok {
+		code(t, "upsert", resp.Results[0].ErrorCode, nil)
+	}
+	for what, who := range map[string][]kmsg.DescribeUserSCRAMCredentialsRequestUser{"null": nil, "empty": {}} {
+		req := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+		req.Users = who
+		var resp *kmsg.DescribeUserSCRAMCredentialsResponse
+		eventually(t, "the credentials of all, asked with a list that is "+what, func() bool {
+			resp, _ = conn.ask(0, req).(*kmsg.DescribeUserSCRAMCredentialsResponse)
+			found := 0
+			for _, r := range resp.Results {
+				if (r.User == first || r.User == second) && r.ErrorCode == 0 && len(r.CredentialInfos) == 1 {
+					found++
+				}
+			}
+			return found == 2
+		})
+		code(t, what, resp.ErrorCode, nil)
+		equal(t, "message", text(resp.ErrorMessage), "")
+	}
+	remove := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+	for user, mechanism := range map[string]int8{first: sha256, second: sha512} {
+		d := kmsg.NewAlterUserSCRAMCredentialsRequestDeletion()
+		d.Name, d.Mechanism = user, mechanism
+		remove.Deletions = append(remove.Deletions, d)
+	}
 	if resp, ok := conn.ask(0, remove).(*kmsg.AlterUserSCRAMCredentialsResponse); ok {
 		code(t, "delete", resp.Results[0].ErrorCode, nil)
 	}

@@ -31,6 +31,23 @@ func credentials() []Correction {
 			Upstream:  "50_describe_user_scram_credentials.go has codes only",
 			Behaviour: "cluster/SCRAM credentials are described or missed with a reason",
 		},
+		{
+			Rule: wire.Rule{
+				Name:  "SCRAM credentials of all users are described when none is named",
+				Wants: wire.Keys(kmsg.DescribeUserSCRAMCredentials),
+				Request: asked(func(x *wire.Exchange, req *kmsg.DescribeUserSCRAMCredentialsRequest) {
+					if req.Users != nil && len(req.Users) == 0 {
+						all := *req
+						all.Users = nil
+						x.SetRequest(&all)
+					}
+				}),
+				Answer: answered(saysNothingIsWrong),
+			},
+			Restores:  "KIP-554: null and empty stand for all users; ScramImage.describe: the message of an answer without error is empty",
+			Upstream:  "50_describe_user_scram_credentials.go takes empty for nobody, and its answer has no message",
+			Behaviour: "cluster/SCRAM credentials of all users are described when none is named",
+		},
 	}
 }
 
@@ -88,5 +105,13 @@ func saysWhyNotDescribed(_ *wire.Exchange, _ *kmsg.DescribeUserSCRAMCredentialsR
 		}
 		r.ErrorMessage = &message
 	}
+	return true
+}
+
+func saysNothingIsWrong(_ *wire.Exchange, _ *kmsg.DescribeUserSCRAMCredentialsRequest, resp *kmsg.DescribeUserSCRAMCredentialsResponse) bool {
+	if resp.ErrorCode != 0 {
+		return false
+	}
+	resp.ErrorMessage = kmsg.StringPtr("")
 	return true
 }
