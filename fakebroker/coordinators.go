@@ -156,21 +156,24 @@ func (b *Broker) nameCoordinators() wire.Rule {
 	}
 }
 
-// serveWhereCoordinated has each broker serve what it coordinates as clients see
-// it, and refuse the rest.
-func (b *Broker) serveWhereCoordinated() wire.Rule {
+// coordinate is what is asked of coordinators.
+var coordinate = []kmsg.Key{
+	kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.OffsetDelete, kmsg.TxnOffsetCommit,
+	kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup,
+	kmsg.DescribeGroups, kmsg.ListGroups, kmsg.DeleteGroups,
+	kmsg.ConsumerGroupHeartbeat, kmsg.ConsumerGroupDescribe,
+	kmsg.ShareGroupHeartbeat, kmsg.ShareGroupDescribe,
+	kmsg.DescribeShareGroupOffsets, kmsg.AlterShareGroupOffsets, kmsg.DeleteShareGroupOffsets,
+	kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.EndTxn,
+	kmsg.DescribeTransactions, kmsg.ListTransactions,
+}
+
+// refuseElsewhere has each broker refuse what it does not coordinate as clients
+// see it, although kfake has it there.
+func (b *Broker) refuseElsewhere() wire.Rule {
 	return wire.Rule{
-		Name: "coordinators serve where they are",
-		Wants: b.displaced(
-			kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.OffsetDelete, kmsg.TxnOffsetCommit,
-			kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup,
-			kmsg.DescribeGroups, kmsg.ListGroups, kmsg.DeleteGroups,
-			kmsg.ConsumerGroupHeartbeat, kmsg.ConsumerGroupDescribe,
-			kmsg.ShareGroupHeartbeat, kmsg.ShareGroupDescribe,
-			kmsg.DescribeShareGroupOffsets, kmsg.AlterShareGroupOffsets, kmsg.DeleteShareGroupOffsets,
-			kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.EndTxn,
-			kmsg.DescribeTransactions, kmsg.ListTransactions,
-		),
+		Name:  "coordinators serve only where they are",
+		Wants: b.displaced(coordinate...),
 		Request: func(x *wire.Exchange) {
 			req, err := x.Request()
 			if err != nil {
@@ -191,6 +194,15 @@ func (b *Broker) serveWhereCoordinated() wire.Rule {
 				}
 			}
 		},
+	}
+}
+
+// serveWhereCoordinated has each broker serve what it coordinates as clients see
+// it, although kfake has it elsewhere.
+func (b *Broker) serveWhereCoordinated() wire.Rule {
+	return wire.Rule{
+		Name:  "coordinators serve where they are",
+		Wants: b.displaced(coordinate...),
 		Answer: func(x *wire.Exchange) {
 			req, err := x.Request()
 			if err != nil {

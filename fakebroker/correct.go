@@ -21,7 +21,9 @@ func (b *Broker) correct() {
 	if len(b.cfg.NodeIDs) > 0 {
 		b.rules.Add(b.translateRequests())
 	}
+	// Answers of other brokers are corrected like a broker's own.
 	b.rules.Add(b.askController())
+	b.rules.Add(b.serveWhereCoordinated())
 	for _, c := range correct.All(corrected{b}) {
 		if c.Name != b.cfg.without {
 			b.rules.Add(c.Rule)
@@ -31,7 +33,7 @@ func (b *Broker) correct() {
 	b.rules.Add(b.noticeUsers())
 	b.rules.Add(b.hideBrokersDown())
 	b.rules.Add(b.nameCoordinators())
-	b.rules.Add(b.serveWhereCoordinated())
+	b.rules.Add(b.refuseElsewhere())
 	b.rules.Add(b.translateAnswers())
 	b.rules.Add(b.translateEndpoints())
 	b.rules.Add(b.observeActs())
