@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,13 +77,14 @@ func BenchmarkMemory(b *testing.B) {
 // BenchmarkThroughput writes and reads the same records on kfake as it is, on a
 // broker, and on a broker that is observed, by turns; what counts is the ratio.
 func BenchmarkThroughput(b *testing.B) {
-	const records, turns = 500_000, 5
+	const records, turns = 500_000, 9
 	brokers := []struct {
 		name string
 		opts []kgo.Opt
 	}{
 		{"bare", bare(b)},
 		{"wire", start(b, orders(1)).ClientOptions()},
+		{"observed", observed(b)},
 	}
 	for b.Loop() {
 		took := make(map[string][]time.Duration)
@@ -110,6 +112,23 @@ func start(b *testing.B, c fakebroker.Config) *fakebroker.Broker {
 	}
 	b.Cleanup(func() { _ = broker.Close() }) // again, when the benchmark has closed it
 	return broker
+}
+
+// observed is a broker somebody looks over the shoulder of.
+func observed(b *testing.B) []kgo.Opt {
+	b.Helper()
+	broker := start(b, orders(1))
+	var seen atomic.Int64
+	broker.Observe(fakebroker.Observer{
+		Produced: func(p fakebroker.Produced) { seen.Add(1) },
+		Fetched:  func(f fakebroker.Fetched) { seen.Add(1) },
+	})
+	b.Cleanup(func() {
+		if seen.Load() == 0 {
+			b.Error("the observer has seen nothing")
+		}
+	})
+	return broker.ClientOptions()
 }
 
 // bare is kfake without anything of ours.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 )
@@ -100,9 +101,13 @@ func (s *Session) passAnswer(p []byte) (int, error) {
 func (s *Session) gatherAnswer(p []byte) (int, error) {
 	if len(s.gathered) == 0 && len(p) >= frameSize {
 		size := frameSize + int(int32(binary.BigEndian.Uint32(p)))
-		if len(p) >= size && s.wanted.skipped(p[frameSize:size]) {
-			s.wanted, s.toClient = nil, size
-			return s.passAnswer(p)
+		if len(p) >= size {
+			if s.wanted.skipped(p[frameSize:size]) {
+				s.wanted, s.toClient = nil, size
+				return s.passAnswer(p)
+			}
+			s.gathered = bytes.Clone(p[:size])
+			return size, s.endGathered()
 		}
 	}
 	take := 0
@@ -120,13 +125,18 @@ func (s *Session) gatherAnswer(p []byte) (int, error) {
 	if len(s.gathered) < size {
 		return take, nil
 	}
+	return take, s.endGathered()
+}
+
+// endGathered completes the answer that was gathered.
+func (s *Session) endGathered() error {
 	x := s.wanted
-	x.answer = s.gathered[frameSize:]
+	x.answer = s.gathered
 	s.gathered, s.wanted = nil, nil
 	if err := s.complete(x); err != nil {
-		return take, err
+		return err
 	}
-	return take, s.endAnswer()
+	return s.endAnswer()
 }
 
 // endAnswer is called when an answer was written whole.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -29,7 +28,7 @@ type Exchange struct {
 	sent  int16 // the version the broker was asked in
 	dirty bool  // the request differs from frame
 
-	answer    []byte // the answer without its length
+	answer    []byte // the answer, its length included
 	resp      kmsg.Response
 	respDirty bool // the answer differs from answer
 	replied   bool // the answer is a rule's
@@ -108,7 +107,10 @@ func (x *Exchange) Response() (kmsg.Response, error) {
 	if x.resp != nil {
 		return x.resp, nil
 	}
-	resp, err := decodeResponse(x.Key, x.sent, x.answer)
+	if len(x.answer) < frameSize {
+		return nil, fmt.Errorf("there is no answer to %s yet", x.Key.Name())
+	}
+	resp, err := decodeResponse(x.Key, x.sent, x.answer[frameSize:])
 	if err != nil {
 		return nil, err
 	}
@@ -149,17 +151,26 @@ func (x *Exchange) run(phase func(*Rule) func(*Exchange)) error {
 	return nil
 }
 
-// skipped reports whether no rule needs to see the answer.
+// skipped reports whether no rule needs to see the answer, whose bytes after its
+// length are given.
 func (x *Exchange) skipped(answer []byte) bool {
-	if x.login || x.bare || x.sent != x.Version {
+	if x.login || x.sent != x.Version {
 		return false
 	}
 	for _, r := range x.rules {
-		if (r.Answer != nil || r.Sending != nil) && (r.Skip == nil || !r.Skip(x.Header, answer)) {
+		if (r.Answer != nil || r.Sending != nil) && !r.skips(x, answer) {
 			return false
 		}
 	}
 	return true
+}
+
+// shown is the Answer of a rule that needs to see the answer.
+func (x *Exchange) shown(r *Rule) func(*Exchange) {
+	if x.sent == x.Version && !x.respDirty && len(x.answer) >= frameSize && r.skips(x, x.answer[frameSize:]) {
+		return nil
+	}
+	return r.Answer
 }
 
 // requestFrame is the request as the broker shall have it, length included.
@@ -184,9 +195,7 @@ func (x *Exchange) answerFrame() ([]byte, error) {
 		return x.bareToken()
 	}
 	if !x.respDirty && x.sent == x.Version {
-		dst := make([]byte, frameSize, frameSize+len(x.answer))
-		binary.BigEndian.PutUint32(dst, uint32(len(x.answer)))
-		return append(dst, x.answer...), nil
+		return x.answer, nil
 	}
 	resp, err := x.Response()
 	if err != nil {
@@ -216,14 +225,15 @@ func appendResponse(dst []byte, correlation int32, resp kmsg.Response) []byte {
 	return dst
 }
 
-// decodeResponse reads an answer without its length, asked for in a version.
+// decodeResponse reads an answer without its length, asked for in a version. The
+// bytes in what it returns are the frame's.
 func decodeResponse(key kmsg.Key, version int16, frame []byte) (kmsg.Response, error) {
 	const correlation = 4
 	resp := kmsg.ResponseForKey(key.Int16())
 	if resp == nil || len(frame) < correlation {
 		return nil, fmt.Errorf("%w: answer to %s of %d bytes", ErrMalformed, key.Name(), len(frame))
 	}
-	b := bytes.Clone(frame[correlation:])
+	b := frame[correlation:]
 	if key == kmsg.ApiVersions && len(b) >= 2 && int16(binary.BigEndian.Uint16(b)) == kerr.UnsupportedVersion.Code {
 		version = 0 // a broker that does not know the version answers in 0 (KIP-511)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -152,7 +153,7 @@ func (s *Session) wholeFrame(size int) ([]byte, error) {
 	frame := make([]byte, 0, min(size, step))
 	for len(frame) < size {
 		n := min(size-len(frame), step)
-		frame = append(frame, make([]byte, n)...)
+		frame = slices.Grow(frame, n)[:len(frame)+n]
 		if _, err := io.ReadFull(s.in, frame[len(frame)-n:]); err != nil {
 			return nil, err
 		}

@@ -45,9 +45,10 @@ type Rule struct {
 	// only such rules want passes uncopied, and has no [Exchange.Request].
 	AnswerOnly bool
 
-	// Skip reports, from an answer's bytes after its length, that the rule
-	// does not need to see it; it must be cheap and must not keep them. An
-	// answer that all its rules skip passes uncopied. Nil: none is skipped.
+	// Skip reports, from the bytes of the broker's answer after its length, that
+	// the rule does not need to see it; it must be cheap and must not keep them.
+	// It is not asked about answers that an earlier rule has changed. An answer
+	// that all its rules skip passes uncopied. Nil: none is skipped.
 	Skip func(h Header, answer []byte) bool
 }
 
@@ -104,4 +105,10 @@ func (rs *Rules) wanting(h Header, body []byte) []*Rule {
 // needRequest reports whether one of the rules is to see the request.
 func needRequest(rules []*Rule) bool {
 	return slices.ContainsFunc(rules, func(r *Rule) bool { return r.Request != nil || !r.AnswerOnly })
+}
+
+// skips reports whether the rule does not need to see an answer, as the broker
+// gave it.
+func (r *Rule) skips(x *Exchange, answer []byte) bool {
+	return r.Skip != nil && r.Skip(x.Header, answer)
 }

@@ -200,7 +200,7 @@ func (s *Session) complete(x *Exchange) error {
 	if x.login {
 		return x.loggedIn()
 	}
-	if err := x.run(func(r *Rule) func(*Exchange) { return r.Answer }); err != nil {
+	if err := x.run(x.shown); err != nil {
 		return err
 	}
 	frame, err := x.answerFrame()

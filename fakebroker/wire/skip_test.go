@@ -21,17 +21,18 @@ func TestRule_answersThatItSkipsPass(t *testing.T) {
 		"not skipped":                        {wire.Rule{}, wire.Rule{}, 0, 1},
 		"skipped":                            {wire.Rule{Skip: skip}, wire.Rule{}, 0, 0},
 		"skipped, request not needed":        {wire.Rule{Skip: skip, AnswerOnly: true}, wire.Rule{AnswerOnly: true}, 0, 0},
+		"changed by an earlier rule":         {wire.Rule{Skip: skip}, wire.Rule{Answer: func(x *wire.Exchange) { x.SetResponse(heartbeatAnswer(27)) }}, 0, 1},
 		"kept by its bytes":                  {wire.Rule{Skip: keep}, wire.Rule{}, 0, 1},
-		"in pieces nobody can tell":          {wire.Rule{Skip: skip}, wire.Rule{}, 7, 1},
-		"another rule wants it":              {wire.Rule{Skip: skip}, wire.Rule{Answer: func(*wire.Exchange) {}}, 0, 1},
-		"another rule wants to see it later": {wire.Rule{Skip: skip}, wire.Rule{Sending: func(*wire.Exchange) {}}, 0, 1},
+		"skipped, in pieces":                 {wire.Rule{Skip: skip}, wire.Rule{}, 7, 0},
+		"another rule wants it":              {wire.Rule{Skip: skip}, wire.Rule{Answer: func(*wire.Exchange) {}}, 0, 0},
+		"another rule wants to see it later": {wire.Rule{Skip: skip}, wire.Rule{Sending: func(*wire.Exchange) {}}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			called := 0
 			c.rule.Answer = func(*wire.Exchange) { called++ }
 			rules := new(wire.Rules)
-			rules.Add(c.rule)
 			rules.Add(c.others)
+			rules.Add(c.rule)
 			in, out := request(1, 4, heartbeat("g")), answer(1, 4, heartbeatAnswer(27))
 			cl := &client{Reader: bytes.NewReader(in)}
 			s := wire.NewSession(cl, wire.Config{Rules: rules})
