@@ -68,7 +68,9 @@ func (f *Fault) spent(s Scope) bool {
 // errors that mean it has: REQUEST_TIMED_OUT and, for produce,
 // NOT_ENOUGH_REPLICAS_AFTER_APPEND. Of a request about several topics,
 // partitions or groups, only those in the scope are refused; a request is struck
-// once however many are. SaslHandshake cannot be told apart by client.
+// once however many are. SaslHandshake cannot be told apart by client, nor can
+// JoinGroup before version 4, LeaveGroup before 3 and ListOffsets before 1: a
+// scope with a client leaves those alone.
 func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
 	if err == nil {
 		err = kerr.UnknownServerError
@@ -119,7 +121,7 @@ func (b *Broker) mark(s Scope) (marked func(kmsg.Request) bool, unmark func()) {
 	if s.ClientID == "" && s.Remote == "" {
 		return func(kmsg.Request) bool { return true }, func() {}
 	}
-	tag := faultTag + b.lastFault.Add(1)
+	mark := faultTag + b.lastFault.Add(1)
 	unmark = b.rules.Add(wire.Rule{
 		Name:  "mark requests of " + s.ClientID + s.Remote,
 		Wants: s.wants(),
@@ -127,26 +129,10 @@ func (b *Broker) mark(s Scope) (marked func(kmsg.Request) bool, unmark func()) {
 			if !s.hasRemote(x.RemoteAddr()) {
 				return
 			}
-			req, err := x.Request()
-			if err != nil {
-				return // the broker will refuse it by itself
-			}
-			// Only newer versions have room for a mark; the answer comes back
-			// in the version that was asked in.
-			was := req.GetVersion()
-			for v := was; !req.IsFlexible() && v < req.MaxVersion(); v++ {
-				req.SetVersion(v + 1)
-			}
-			t := tags(req)
-			if t == nil || !req.IsFlexible() { // SaslHandshake alone
-				req.SetVersion(was)
-				return
-			}
-			t.Set(tag, []byte{1})
-			x.SetRequest(req)
+			tag(x, mark)
 		},
 	})
-	return func(req kmsg.Request) bool { return tagged(req, tag) }, unmark
+	return func(req kmsg.Request) bool { return tagged(req, mark) }, unmark
 }
 
 // Delay makes answers late by d; the broker acts at once. Requests without an

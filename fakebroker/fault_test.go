@@ -238,3 +238,30 @@ func TestInspection_isNotStruck(t *testing.T) {
 		}
 	})
 }
+
+func TestRefuse_oneClientInVersionsThatMeanSomethingElse(t *testing.T) {
+	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+		b.Refuse(kerr.GroupAuthorizationFailed, fakebroker.Scope{ClientID: "old", Topic: "nothing"})
+		resp, err := rawRequest(t, b, "old", 0, kmsg.NewPtrMetadataRequest())
+		noError(t, err)
+		equal(t, "topics of all", len(resp.(*kmsg.MetadataResponse).Topics), 1)
+
+		join := kmsg.NewPtrJoinGroupRequest()
+		join.Group, join.ProtocolType, join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = "g", "consumer", 10_000, 10_000
+		p := kmsg.NewJoinGroupRequestProtocol()
+		p.Name = "range"
+		join.Protocols = append(join.Protocols, p)
+		resp, err = rawRequest(t, b, "old", 2, join)
+		noError(t, err)
+		joined := resp.(*kmsg.JoinGroupResponse)
+		equal(t, "error of joining", joined.ErrorCode, 0)
+
+		leave := kmsg.NewPtrLeaveGroupRequest()
+		leave.Group, leave.MemberID = "g", joined.MemberID
+		resp, err = rawRequest(t, b, "old", 1, leave)
+		noError(t, err)
+		equal(t, "error of leaving", resp.(*kmsg.LeaveGroupResponse).ErrorCode, 0)
+		g, _ := b.Group("g")
+		equal(t, "members", len(g.Members), 0)
+	})
+}

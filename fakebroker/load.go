@@ -148,12 +148,13 @@ func (b *Broker) fits(l line) error {
 
 // insideClient is a client of the cluster's own, past all rules and faults.
 func (b *Broker) insideClient() (*kgo.Client, error) {
+	rules := ownRules()
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(b.Addrs()...), kgo.ClientID(inspector), kgo.DisableClientMetrics(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.Dialer(func(ctx context.Context, _, addr string) (net.Conn, error) {
 			node := slices.Index(b.Addrs(), addr)
-			return b.listeners[max(node, 0)].Dial(ctx, nil)
+			return b.listeners[max(node, 0)].Dial(ctx, nil, rules)
 		}),
 	}
 	if b.password != "" {

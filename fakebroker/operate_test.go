@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"example.com/kafkatest/fakebroker"
@@ -13,7 +14,8 @@ import (
 
 func TestAppend_readBackByScan(t *testing.T) {
 	onBoth(t, orders(2), func(t *testing.T, b *fakebroker.Broker) {
-		b.DropBefore(fakebroker.Scope{APIs: produces}) // which is for others
+		b.DropBefore(fakebroker.Scope{}) // which are for others
+		b.Refuse(kerr.NotLeaderForPartition, fakebroker.Scope{})
 		at := time.UnixMilli(1_700_000_000_000)
 		written, err := b.Append(t.Context(), "orders",
 			fakebroker.Record{Partition: 1, Key: []byte("k"), Value: []byte("a"), Timestamp: at, Headers: []fakebroker.Header{{Key: "h", Value: []byte("v")}}},

@@ -188,17 +188,23 @@ type private struct {
 
 func (p private) RemoteAddr() net.Addr { return p.remote }
 
-// Dial connects to the broker behind the listener past all rules, also while
+// Dial connects to the broker behind the listener past its rules, also while
 // the listener is down. The broker sees remote as the other side's address; nil
-// means the listener's own.
-func (l *Listener) Dial(ctx context.Context, remote net.Addr) (net.Conn, error) {
+// means the listener's own. The connection goes by other rules; nil means none.
+func (l *Listener) Dial(ctx context.Context, remote net.Addr, rules *Rules) (net.Conn, error) {
 	if remote == nil {
 		remote = l.addrs[0]
 	}
 	server, client := net.Pipe()
+	accepted := private{server, remote}
+	if rules != nil {
+		cfg := l.cfg
+		cfg.Rules, cfg.Remote = rules, remote
+		accepted.Conn = followed{server, NewSession(server, cfg)}
+	}
 	var err error
 	select {
-	case l.conns <- private{server, remote}:
+	case l.conns <- accepted:
 		return client, nil
 	case <-l.done:
 		err = net.ErrClosed

@@ -62,7 +62,7 @@ func TestListener_downAndUp(t *testing.T) {
 		first, err := dial()
 		noError(t, err)
 		noError(t, beat(first, 0))
-		private, err := ln.Dial(t.Context(), nil)
+		private, err := ln.Dial(t.Context(), nil, nil)
 		noError(t, err)
 
 		if cut := ln.Down(); cut != 1 {
@@ -87,7 +87,7 @@ func TestListener_downAndUp(t *testing.T) {
 		if err := ln.Up(); !errors.Is(err, net.ErrClosed) {
 			t.Fatalf("came up although closed: %v", err)
 		}
-		if _, err := ln.Dial(t.Context(), nil); !errors.Is(err, net.ErrClosed) {
+		if _, err := ln.Dial(t.Context(), nil, nil); !errors.Is(err, net.ErrClosed) {
 			t.Fatalf("dialed although closed: %v", err)
 		}
 		noError(t, private.Close())
