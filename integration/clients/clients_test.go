@@ -7,14 +7,13 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,17 +23,16 @@ import (
 	"example.com/kafkatest/integration/kafka"
 )
 
-var update = flag.Bool("update", false, "write the table in fakebroker/README.md")
-
 // The clients, by the names of their folders.
 var clients = []string{
+	"java",
 	"confluent-kafka-python",
 	"kafka-python",
 	"aiokafka",
+	"kafkajs",
 	"kcat",
 	"sarama",
 	"kafka-go",
-	"kafkajs",
 }
 
 // The cells, as CONTRACT.md has them.
@@ -65,6 +63,47 @@ var cells = []string{
 	"errors/bad topic name",
 }
 
+// The cells of Apache Kafka's command-line tools.
+var toolCells = []string{
+	"tools/topic-create",
+	"tools/topic-describe",
+	"tools/topic-grow",
+	"tools/verifiable-producer",
+	"tools/offsets",
+	"tools/consumer-classic",
+	"tools/consumer-848",
+	"tools/groups-list",
+	"tools/groups-describe",
+	"tools/groups-describe-848",
+	"tools/groups-reset",
+	"tools/groups-delete",
+	"tools/groups-all",
+	"tools/perf-producer",
+	"tools/perf-producer-lz4",
+	"tools/perf-producer-txn",
+	"tools/perf-consumer",
+	"tools/console-consumer",
+	"tools/configs-describe",
+	"tools/configs-alter",
+	"tools/cluster-id",
+	"tools/features",
+	"tools/quorum",
+	"tools/logdirs",
+	"tools/txn-list",
+	"tools/txn-producers",
+	"tools/delete-records",
+	"tools/election",
+	"tools/e2e-latency",
+	"tools/scram",
+	"tools/share-list",
+	"tools/topic-delete",
+}
+
+// suite is cells, and the clients that go through them. It is a part of the table.
+type suite struct{ cells, clients []string }
+
+var suites = []suite{{cells, clients}, {toolCells, []string{"java-tools"}}}
+
 const (
 	installLimit = 10 * time.Minute
 	runLimit     = 4 * time.Minute // a cell may take 15 s, most take a fraction of one
@@ -72,6 +111,7 @@ const (
 
 // broker is where a client's program connects to.
 type broker struct {
+	name                 string // for people
 	plaintext, sasl, tls string // HOST:PORT
 	ca                   string // a file
 }
@@ -81,19 +121,24 @@ var user = kafka.User{Name: "admin", Password: "admin-secret", Super: true}
 func TestClients(t *testing.T) {
 	kafka.SkipUnlessWanted(t)
 	k := kafka.Run(t, kafka.Config{Users: []kafka.User{user}, TLS: true})
-	genuine := broker{plaintext: k.Addrs()[0], sasl: k.SASLAddrs()[0], tls: k.TLSAddrs()[0], ca: k.CAFile()}
+	genuine := broker{name: "Apache Kafka", plaintext: k.Addrs()[0], sasl: k.SASLAddrs()[0], tls: k.TLSAddrs()[0], ca: k.CAFile()}
 	fake := startFake(t)
 
 	done := make(table)
-	for _, name := range clients {
-		t.Run(name, func(t *testing.T) {
-			cache := install(t, name)
-			onReal, onFake := run(t, name, cache, genuine), run(t, name, cache, fake)
-			if t.Failed() {
-				return
-			}
-			done[name] = compare(t, name, onReal, onFake)
-		})
+	for _, s := range suites {
+		for _, name := range s.clients {
+			t.Run(name, func(t *testing.T) {
+				cache := install(t, name)
+				var onReal, onFake map[string]string
+				var errReal, errFake error
+				var both sync.WaitGroup
+				both.Go(func() { onReal, errReal = run(t, s, name, cache, genuine) })
+				both.Go(func() { onFake, errFake = run(t, s, name, cache, fake) })
+				both.Wait()
+				noError(t, errors.Join(errReal, errFake))
+				done[name] = compare(t, s, name, onReal, onFake)
+			})
+		}
 	}
 	if len(done) > 0 {
 		t.Run("table", func(t *testing.T) { checkTable(t, done) })
@@ -118,7 +163,7 @@ func install(t *testing.T, name string) string {
 }
 
 // run runs a client's program and returns its outcomes by cell.
-func run(t *testing.T, name, cache string, b broker) map[string]string {
+func run(t *testing.T, s suite, name, cache string, b broker) (map[string]string, error) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := command(t, runLimit, name, "run", cache)
@@ -129,33 +174,35 @@ func run(t *testing.T, name, cache string, b broker) map[string]string {
 		"PREFIX="+strings.ToLower(rand.Text()[:8]), "CELLS=")
 	begun := time.Now()
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s on %s: %v after %v; outcomes:\n%s\nit said:\n%s", name, b.plaintext, err, time.Since(begun).Round(time.Second), stdout.String(), tail(stderr.Bytes()))
+		return nil, fmt.Errorf("%s on %s: %w after %v; outcomes:\n%s\nit said:\n%s", name, b.name, err, time.Since(begun).Round(time.Second), stdout.String(), tail(stderr.Bytes()))
 	}
-	t.Logf("%s took %v on %s", name, time.Since(begun).Round(time.Second), b.plaintext)
+	t.Logf("%s took %v on %s", name, time.Since(begun).Round(time.Second), b.name)
 	outcomes := make(map[string]string)
 	lines := bufio.NewScanner(&stdout)
 	for lines.Scan() {
 		var line struct{ Cell, Outcome string }
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || !slices.Contains(cells, line.Cell) || line.Outcome == "" || outcomes[line.Cell] != "" {
-			t.Fatalf("%s said %q, which is not the outcome of another cell: %v", name, lines.Text(), err)
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return nil, fmt.Errorf("%s said %q, which is no outcome: %w", name, lines.Text(), err)
+		}
+		if !slices.Contains(s.cells, line.Cell) || line.Outcome == "" || outcomes[line.Cell] != "" {
+			return nil, fmt.Errorf("%s said %q, which is not the outcome of another cell", name, lines.Text())
 		}
 		outcomes[line.Cell] = line.Outcome
 	}
-	noError(t, lines.Err())
-	for _, c := range cells {
+	for _, c := range s.cells {
 		if outcomes[c] == "" {
-			t.Errorf("%s has no outcome of %s", name, c)
+			return nil, fmt.Errorf("%s has no outcome of %s", name, c)
 		}
 	}
-	return outcomes
+	return outcomes, lines.Err()
 }
 
 // compare holds the outcomes on the fake broker to those on Apache Kafka, and
 // returns what the table says of each.
-func compare(t *testing.T, name string, onReal, onFake map[string]string) map[string]string {
+func compare(t *testing.T, s suite, name string, onReal, onFake map[string]string) map[string]string {
 	t.Helper()
 	said := make(map[string]string)
-	for _, c := range cells {
+	for _, c := range s.cells {
 		got, want := onFake[c], onReal[c]
 		t.Logf("%-24s %s", c, want)
 		known, isKnown := knownDifference(name, c)
@@ -164,7 +211,7 @@ func compare(t *testing.T, name string, onReal, onFake map[string]string) map[st
 			t.Errorf("%s: on Apache Kafka: %s: mend the client's program", c, want)
 		case got != want && isKnown:
 			t.Logf("%-24s on the fake broker: %s (known: %s)", c, got, known)
-			said[c] = "differs: " + known
+			said[c] = differsAs + known
 		case got != want:
 			t.Errorf("%s:\n\ton the fake broker: %s\n\ton Apache Kafka:    %s", c, got, want)
 			said[c] = "differs"
@@ -227,7 +274,7 @@ func knownDifference(client, cell string) (reason string, known bool) {
 func TestContract_namesTheCells(t *testing.T) {
 	text, err := os.ReadFile("CONTRACT.md")
 	noError(t, err)
-	for _, c := range cells {
+	for _, c := range slices.Concat(cells, toolCells) {
 		area, rest, _ := strings.Cut(c, "/")
 		if !bytes.Contains(text, []byte("`"+c+"`")) && !bytes.Contains(text, []byte("`/"+rest+"`")) {
 			t.Errorf("CONTRACT.md does not name %s of %s", c, area)
@@ -237,13 +284,13 @@ func TestContract_namesTheCells(t *testing.T) {
 
 func TestKnownDifferences_nameClientsAndCells(t *testing.T) {
 	for _, d := range knownDifferences {
-		for _, c := range d.clients {
-			if !slices.Contains(clients, c) {
-				t.Errorf("there is no client %q", c)
-			}
-		}
-		if !slices.Contains(cells, d.cell) || d.reason == "" || len(d.clients) == 0 {
+		if d.reason == "" || len(d.clients) == 0 {
 			t.Errorf("a difference needs a cell, clients and a reason: %+v", d)
+		}
+		for _, c := range d.clients {
+			if !slices.ContainsFunc(suites, func(s suite) bool { return slices.Contains(s.clients, c) && slices.Contains(s.cells, d.cell) }) {
+				t.Errorf("there is no client %q that is asked for %q", c, d.cell)
+			}
 		}
 	}
 }
@@ -252,118 +299,5 @@ func noError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// table is what became of each cell, by client.
-type table map[string]map[string]string
-
-const (
-	readme     = "../../fakebroker/README.md"
-	tableBegin = "<!-- clients: made by go test ./clients -update in integration -->\n"
-	tableEnd   = "<!-- end of clients -->\n"
-)
-
-// checkTable holds the README to what was found, or writes it. Columns of clients
-// that were not run stay as they are.
-func checkTable(t *testing.T, found table) {
-	t.Helper()
-	text, err := os.ReadFile(readme)
-	noError(t, err)
-	before, rest, ok := bytes.Cut(text, []byte(tableBegin))
-	old, after, ok2 := bytes.Cut(rest, []byte(tableEnd))
-	if !ok || !ok2 {
-		t.Fatalf("%s has no lines %q and %q to put the table between", readme, tableBegin, tableEnd)
-	}
-	whole := parseTable(string(old))
-	maps.Copy(whole, found)
-	want := whole.String()
-	switch {
-	case want == string(old):
-	case *update:
-		noError(t, os.WriteFile(readme, slices.Concat(before, []byte(tableBegin), []byte(want), []byte(tableEnd), after), 0o644))
-	default:
-		t.Errorf("the table in %s is not what was found: run this with -update. It would be:\n%s", readme, want)
-	}
-}
-
-// String is the table in Markdown, reasons of differences below it.
-func (tb table) String() string {
-	var b strings.Builder
-	var notes []string
-	row := func(first string, of func(client string) string) {
-		b.WriteString("| " + first + " |")
-		for _, c := range clients {
-			b.WriteString(" " + of(c) + " |")
-		}
-		b.WriteString("\n")
-	}
-	row("", func(c string) string { return c })
-	row("---", func(string) string { return "---" })
-	for _, cell := range cells {
-		row(cell, func(c string) string {
-			said := tb[c][cell]
-			reason, differs := strings.CutPrefix(said, "differs: ")
-			if !differs {
-				return said
-			}
-			i := slices.Index(notes, reason)
-			if i < 0 {
-				i = len(notes)
-				notes = append(notes, reason)
-			}
-			return fmt.Sprintf("differs (%d)", i+1)
-		})
-	}
-	for i, n := range notes {
-		fmt.Fprintf(&b, "\n%d. %s\n", i+1, n)
-	}
-	return b.String()
-}
-
-// parseTable reads what String wrote.
-func parseTable(text string) table {
-	tb := make(table)
-	notes := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if n, reason, ok := strings.Cut(strings.TrimSpace(line), ". "); ok && !strings.HasPrefix(line, "|") {
-			notes["differs ("+n+")"] = "differs: " + reason
-		}
-	}
-	var columns []string
-	for line := range strings.Lines(text) {
-		fields := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		for i := range fields {
-			fields[i] = strings.TrimSpace(fields[i])
-		}
-		if columns == nil {
-			columns = fields
-			continue
-		}
-		for i := 1; i < len(fields) && i < len(columns); i++ {
-			if !slices.Contains(cells, fields[0]) || fields[i] == "" {
-				continue
-			}
-			if tb[columns[i]] == nil {
-				tb[columns[i]] = make(map[string]string)
-			}
-			said := fields[i]
-			if reason, ok := notes[said]; ok {
-				said = reason
-			}
-			tb[columns[i]][fields[0]] = said
-		}
-	}
-	return tb
-}
-
-func TestTable_isReadAsItIsWritten(t *testing.T) {
-	tb := table{
-		clients[0]: {cells[0]: "as Kafka", cells[1]: "differs: another reason", cells[2]: notOffered},
-		clients[1]: {cells[0]: "differs: a reason", cells[1]: "differs: another reason"},
-	}
-	text := tb.String()
-	if got := parseTable(text); got.String() != text || got[clients[1]][cells[0]] != "differs: a reason" || len(got) != 2 {
-		t.Fatalf("read %v from\n%s", got, text)
 	}
 }

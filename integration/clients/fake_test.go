@@ -63,5 +63,5 @@ func startFake(t *testing.T) broker {
 	for _, l := range said.Listeners {
 		addr[l.Protocol] = l.Listen[0]
 	}
-	return broker{plaintext: addr["PLAINTEXT"], sasl: addr["SASL_PLAINTEXT"], tls: addr["SSL"], ca: said.CAFile}
+	return broker{name: "the fake broker", plaintext: addr["PLAINTEXT"], sasl: addr["SASL_PLAINTEXT"], tls: addr["SSL"], ca: said.CAFile}
 }

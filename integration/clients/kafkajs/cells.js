@@ -1,6 +1,8 @@
 // The cells of a program, in the order in which they were added (../CONTRACT.md).
 
-const TIME_LIMIT = 15000; // milliseconds a cell may take
+// How many milliseconds a cell may take. To set a group's offsets, the library
+// waits for the answer to a fetch, five seconds, and one cell does so twice.
+const TIME_LIMIT = 30000;
 
 const env = (name) => process.env[name] || "";
 
