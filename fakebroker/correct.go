@@ -51,6 +51,14 @@ func (b corrected) Ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.
 	return b.ask(ctx, node, req)
 }
 
+// AskAs is Ask as the user whom an exchange is from.
+func (b corrected) AskAs(x *wire.Exchange, node int32, req kmsg.Request) (kmsg.Response, error) {
+	if t := tags(req); t != nil {
+		t.Set(ownTag, []byte{1})
+	}
+	return b.askAs(x, node, req)
+}
+
 // SASL reports whether those who come in by a listener have to authenticate.
 func (b corrected) SASL(listener int) bool { return b.cfg.Listeners[listener].SASL }
 

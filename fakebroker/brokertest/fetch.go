@@ -6,14 +6,14 @@ import (
 )
 
 func fetchBehaviours() []Behaviour {
-	return []Behaviour{
+	return append(fullFetchBehaviours(), []Behaviour{
 		{
 			Name:   "fetch/an epoch ends where the log does when nothing was written since",
 			Source: "KIP-320: OffsetForLeaderEpoch",
 			Needs:  Needs{Brokers: 2},
 			Run:    epochEndsWhereTheLogDoes,
 		},
-	}
+	}...)
 }
 
 // The partition moves to the other broker, which begins an epoch that nothing is

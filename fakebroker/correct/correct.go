@@ -41,6 +41,10 @@ type Cluster interface {
 	// flexible, all faults. The request says its version itself.
 	Ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error)
 
+	// AskAs is Ask as the user whom an exchange is from, who may not be allowed
+	// everything.
+	AskAs(x *wire.Exchange, node int32, req kmsg.Request) (kmsg.Response, error)
+
 	// Log tells about a partition; false when there is none.
 	Log(topic string, partition int32) (Log, bool)
 
@@ -108,6 +112,7 @@ type Log struct {
 func All(c Cluster) []Correction {
 	return slices.Concat(
 		fetching(c),
+		fetchingFully(c),
 		groups(c),
 		authenticates(c),
 		transacts(c),
