@@ -1,6 +1,9 @@
 package brokertest
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -24,6 +27,12 @@ func metadataBehaviours() []Behaviour {
 			Source: "Metadata: allow_auto_topic_creation is true by default",
 			Needs:  Needs{AutoCreate: true},
 			Run:    oldMetadataCreates,
+		},
+		{
+			Name:   "topics/a topic that is created by asking is there later",
+			Source: "Metadata; AutoTopicCreationManager.createTopics",
+			Needs:  Needs{AutoCreate: true},
+			Run:    askingCreatesLater,
 		},
 		{
 			Name:   "topics/metadata of unknown topic ids",
@@ -100,6 +109,35 @@ func oldMetadataCreates(t T, c Cluster) {
 				t.Errorf("topic %s was created", not)
 			}
 		}
+	}
+}
+
+// Who asks first makes the broker ask the controller, and does not wait for that.
+func askingCreatesLater(t T, c Cluster) {
+	deleting := newClient(t, c) // knows the controller, which version 0 does not tell
+	there := newTopic(t, deleting, 1)
+	for _, v := range []int16{0, 1, 3, 4, 8, 9, 10, 12, 13} {
+		cl := newClient(t, c, version(kmsg.Metadata, v))
+		topics := []string{name("asked-for"), name("asked-for"), there}
+		deleteLater(t, deleting, topics[:2]...)
+		what := "v" + strconv.Itoa(int(v)) + ": "
+		first := ask[*kmsg.MetadataResponse](t, cl, metadataOf(true, topics...)).Topics
+		equal(t, what+"topics", len(first), len(topics))
+		for _, rt := range first {
+			if *rt.Topic == there {
+				code(t, what+"topic that was there", rt.ErrorCode, nil)
+				equal(t, what+"its partitions", len(rt.Partitions), 1)
+				continue
+			}
+			code(t, what+"topic", rt.ErrorCode, kerr.UnknownTopicOrPartition)
+			equal(t, what+"partitions", len(rt.Partitions), 0)
+			equal(t, what+"id", rt.TopicID, [16]byte{})
+		}
+		eventually(t, what+"the topics", func() bool {
+			return !slices.ContainsFunc(ask[*kmsg.MetadataResponse](t, cl, metadataOf(true, topics...)).Topics, func(rt kmsg.MetadataResponseTopic) bool {
+				return rt.ErrorCode != 0 || len(rt.Partitions) == 0
+			})
+		})
 	}
 }
 

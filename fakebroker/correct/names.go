@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -81,6 +82,8 @@ const autoCreated = 4
 
 func naming(c Cluster) []Correction {
 	const bad, unknown = "Metadata does not know topics of invalid names, nor makes them", "Metadata answers for each unknown topic id"
+	const later = "Metadata does not know the topics yet that it makes"
+	creates := sync.OnceValue(func() bool { return c.BrokerConfigs(c.Nodes()[0])["auto.create.topics.enable"] == "true" })
 	return []Correction{
 		{
 			Rule: wire.Rule{
@@ -112,6 +115,27 @@ func naming(c Cluster) []Correction {
 			Restores:  "Topic.validate, AutoTopicCreationManager: an invalid name is refused with INVALID_TOPIC_EXCEPTION, one that collides with another is not created",
 			Upstream:  "03_metadata.go takes any name, and creates a topic called that when it may",
 			Behaviour: "topics/metadata of an invalid name",
+		},
+		{
+			Rule: wire.Rule{
+				Name:    later,
+				Wants:   func(h wire.Header) bool { return h.Key == kmsg.Metadata && creates() },
+				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) { noticeMissing(c, x, req, later) }),
+				Answer: func(x *wire.Exchange) {
+					missing, ok := recall[map[string]bool](x, later)
+					if !ok {
+						return
+					}
+					if resp, err := x.Response(); err == nil {
+						r := resp.(*kmsg.MetadataResponse)
+						hideCreated(r, missing)
+						x.SetResponse(r)
+					}
+				},
+			},
+			Restores:  "AutoTopicCreationManager.createTopics: UNKNOWN_TOPIC_OR_PARTITION to who asks first, because the controller makes the topic meanwhile",
+			Upstream:  "03_metadata.go makes the topic and answers with its partitions",
+			Behaviour: "topics/a topic that is created by asking is there later",
 		},
 		{
 			Rule: wire.Rule{
@@ -170,6 +194,36 @@ func collides(x *wire.Exchange, c Cluster, name string) bool {
 		return false
 	}
 	return collision(x.Context(), c, name) != ""
+}
+
+// noticeMissing remembers the topics that the broker may make.
+func noticeMissing(c Cluster, x *wire.Exchange, req *kmsg.MetadataRequest, rule string) {
+	if !req.AllowAutoTopicCreation {
+		return
+	}
+	missing := make(map[string]bool)
+	for _, t := range req.Topics {
+		if t.TopicID != ([16]byte{}) || t.Topic == nil {
+			continue
+		}
+		if _, exists := c.Topic(*t.Topic); !exists {
+			missing[*t.Topic] = true
+		}
+	}
+	if len(missing) > 0 {
+		keep(x, rule, missing)
+	}
+}
+
+// hideCreated answers as if topics had not been made that were missing before.
+func hideCreated(resp *kmsg.MetadataResponse, missing map[string]bool) {
+	for i := range resp.Topics {
+		if t := &resp.Topics[i]; t.ErrorCode == 0 && t.Topic != nil && missing[*t.Topic] {
+			unknown := kmsg.NewMetadataResponseTopic()
+			unknown.Topic, unknown.ErrorCode = t.Topic, kerr.UnknownTopicOrPartition.Code
+			*t = unknown
+		}
+	}
 }
 
 func askToCreate(x *wire.Exchange, req *kmsg.MetadataRequest) {
