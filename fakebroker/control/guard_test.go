@@ -1,0 +1,161 @@
+package control_test
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/fakebroker/control"
+)
+
+const topicJSON = `{"name": "made"}`
+
+func TestGuard_keepsWebPagesOut(t *testing.T) {
+	b := fakebroker.Run(t)
+	s, err := control.Start(b, control.Config{Hosts: []string{"kafka.test"}})
+	noError(t, err)
+	defer func() { noError(t, s.Close()) }()
+	for name, c := range map[string]struct {
+		method, path, body string
+		headers            []string
+		status             int
+		field              string
+	}{
+		"a page's host":            {"GET", "/topics", "", []string{"Host", "evil.example"}, 403, "Host"},
+		"a page's host and port":   {"GET", "/topics", "", []string{"Host", "evil.example:9099"}, 403, "Host"},
+		"localhost":                {"GET", "/topics", "", []string{"Host", "localhost:9099"}, 200, ""},
+		"an address":               {"GET", "/topics", "", []string{"Host", "[::1]:9099"}, 200, ""},
+		"an address without port":  {"GET", "/topics", "", []string{"Host", "[::1]"}, 200, ""},
+		"a name that is known":     {"GET", "/topics", "", []string{"Host", "Kafka.test:1"}, 200, ""},
+		"an origin":                {"GET", "/topics", "", []string{"Origin", "http://evil.example"}, 403, "Origin"},
+		"an origin of its own":     {"GET", "/topics", "", []string{"Origin", s.URL()}, 403, "Origin"},
+		"no origin":                {"GET", "/topics", "", []string{"Origin", "null"}, 403, "Origin"},
+		"a form":                   {"POST", "/topics", topicJSON, []string{"Content-Type", "text/plain"}, 415, "Content-Type"},
+		"no content type":          {"POST", "/topics", topicJSON, []string{"Content-Type", ""}, 415, "Content-Type"},
+		"an empty post":            {"POST", "/topics", "", nil, 415, "Content-Type"},
+		"a get with a form":        {"GET", "/topics", "x=1", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "Content-Type"},
+		"a delete with plain text": {"DELETE", "/faults", "x", []string{"Content-Type", "text/plain"}, 415, "Content-Type"},
+		"JSON with a charset":      {"POST", "/topics", `{"name": "ok"}`, []string{"Content-Type", "application/json; charset=utf-8"}, 201, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp, p := send(t, transport(t, s), c.method, s.URL()+c.path, c.body, c.headers...)
+			equal(t, "status", resp.status, c.status)
+			equal(t, "field", p.Field, c.field)
+			if h := resp.header.Get("Access-Control-Allow-Origin"); h != "" {
+				t.Fatalf("pages of %s may read the answer", h)
+			}
+		})
+	}
+	if _, err := b.Partitions("made"); err == nil {
+		t.Fatal("a page made a topic")
+	}
+}
+
+func TestGuard_preflightsAreNotAnswered(t *testing.T) {
+	_, s := serve(t, fakebroker.Config{})
+	resp, _ := send(t, transport(t, s), "OPTIONS", s.URL()+"/topics", "", "Origin", "http://evil.example", "Access-Control-Request-Method", "POST")
+	equal(t, "status", resp.status, 403)
+}
+
+func TestGuard_token(t *testing.T) {
+	s, err := control.Start(fakebroker.Run(t), control.Config{Token: "secret"})
+	noError(t, err)
+	defer func() { noError(t, s.Close()) }()
+	for authorization, want := range map[string]int{
+		"": 401, "secret": 401, "Bearer": 401, "Bearer wrong": 401, "Basic secret": 401, "Bearer secret2": 401,
+		"Bearer secret": 200, "bearer secret": 200,
+	} {
+		for _, path := range []string{"/topics", "/health"} {
+			resp, p := send(t, http.DefaultClient, "GET", s.URL()+path, "", "Authorization", authorization)
+			equal(t, authorization, resp.status, want)
+			if want == 401 {
+				equal(t, "challenge", resp.header.Get("WWW-Authenticate"), "Bearer")
+				equal(t, "field", p.Field, "Authorization")
+			}
+		}
+	}
+}
+
+func TestStart_beyondLoopbackNeedsAToken(t *testing.T) {
+	b := fakebroker.Run(t)
+	for _, addr := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0", "kafka.test:0"} {
+		_, err := control.Start(b, control.Config{Addr: addr})
+		configError(t, err, "Token")
+	}
+	for _, addr := range []string{"127.0.0.1:0", "localhost:0", ""} {
+		s, err := control.Start(b, control.Config{Addr: addr})
+		noError(t, err)
+		noError(t, s.Close())
+	}
+	s, err := control.Start(b, control.Config{Addr: "0.0.0.0:0", Token: "secret"})
+	noError(t, err)
+	noError(t, s.Close())
+	noError(t, s.Close())
+}
+
+func TestStart_whatCannotBe(t *testing.T) {
+	b := fakebroker.Run(t)
+	s, err := control.Start(b, control.Config{})
+	noError(t, err)
+	defer func() { noError(t, s.Close()) }()
+	for field, c := range map[string]control.Config{
+		"Addr": {Addr: s.Addr()}, "MaxBody": {MaxBody: -1},
+	} {
+		_, err := control.Start(b, c)
+		configError(t, err, field)
+	}
+	_, err = control.Start(b, control.Config{Addr: "nothing"})
+	configError(t, err, "Addr")
+	_, err = control.Handler(b, control.Config{MaxBody: -1})
+	configError(t, err, "MaxBody")
+}
+
+func TestBody_isBounded(t *testing.T) {
+	s, err := control.Start(fakebroker.Run(t), control.Config{MaxBody: 100})
+	noError(t, err)
+	defer func() { noError(t, s.Close()) }()
+	resp, _ := send(t, transport(t, s), "POST", s.URL()+"/topics", `{"name": "`+strings.Repeat("x", 200)+`"}`)
+	equal(t, "status", resp.status, http.StatusRequestEntityTooLarge)
+}
+
+func TestMethodsAndPaths_thatAreNot(t *testing.T) {
+	_, s := serve(t, fakebroker.Config{})
+	resp, _ := send(t, transport(t, s), "DELETE", s.URL()+"/topics", "")
+	equal(t, "status", resp.status, http.StatusMethodNotAllowed)
+	equal(t, "allowed", resp.header.Get("Allow"), "GET, POST")
+	resp, _ = send(t, transport(t, s), "GET", s.URL()+"/nothing", "")
+	equal(t, "status", resp.status, http.StatusNotFound)
+	resp, _ = send(t, transport(t, s), "GET", s.URL()+"/topics/a/b", "")
+	equal(t, "status", resp.status, http.StatusNotFound)
+}
+
+func TestClosedBroker_isUnavailable(t *testing.T) {
+	b, s := serve(t, orders(1))
+	noError(t, b.Close())
+	for _, path := range []string{"/health", "/topics/orders", "/topics/orders/records", "/topics", "/groups", "/groups/g", "/transactions"} {
+		resp, _ := send(t, transport(t, s), "GET", s.URL()+path, "")
+		equal(t, path, resp.status, http.StatusServiceUnavailable)
+	}
+}
+
+func TestClose_waitsForRequestsAndForNoSilentConnection(t *testing.T) {
+	b := orders(1).Run(t)
+	s, err := control.Start(b, control.Config{})
+	noError(t, err)
+	silent, err := net.Dial("tcp", s.Addr())
+	noError(t, err)
+	defer func() { _ = silent.Close() }()
+	noError(t, client(t, s).Health(t.Context())) // so that the silent one has been accepted
+	start := time.Now()
+	noError(t, s.Close())
+	if took := time.Since(start); took > 3*time.Second {
+		t.Fatalf("closing took %v", took)
+	}
+	if c, err := net.Dial("tcp", s.Addr()); err == nil {
+		_ = c.Close()
+		t.Fatal("still listens")
+	}
+}
