@@ -13,7 +13,8 @@ const AnyPartition int32 = -1
 
 // Append writes records to a topic, each to its Partition; with [AnyPartition]
 // the key decides as it does for Kafka's clients, and records without a key go
-// to one partition together. A zero Timestamp means now. Records of a partition
+// to one partition together. A zero Timestamp means now, and so does any
+// in a topic with message.timestamp.type=LogAppendTime. Records of a partition
 // keep their order; rules and faults do not touch them. It returns them with
 // partition, offset and timestamp. An error wraps [ErrUnknownTopic] or
 // [ErrClosed], or says what the broker refuses; some may have been written then.
@@ -33,7 +34,11 @@ func (b *Broker) Append(ctx context.Context, topic string, records ...Record) ([
 	partitioner := kgo.StickyKeyPartitioner(nil).ForTopic(topic)
 	sent := make([]*kgo.Record, len(records))
 	for i, r := range records {
-		out := &kgo.Record{Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp}
+		at, err := b.timestamps.Append(topic, r.Timestamp)
+		if err != nil {
+			return nil, fmt.Errorf("appending to topic %s: record %d: %w", topic, i+1, err)
+		}
+		out := &kgo.Record{Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: at}
 		for _, h := range r.Headers {
 			out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 		}

@@ -45,6 +45,7 @@ type Broker struct {
 	coordinators  coordination
 	replicas      correct.Placements
 	compaction    correct.Compaction
+	timestamps    correct.Timestamps
 
 	mu     sync.RWMutex // held by whoever asks the cluster, exclusively by Close
 	closed bool
@@ -141,7 +142,7 @@ func (b *Broker) start() error {
 	}
 	for _, name := range b.topicNames() { // from an earlier run
 		correct.Adopt(corrected{b}, name)
-		b.compaction.Look(corrected{b}, name)
+		b.lookAt(name)
 	}
 	for _, t := range b.cfg.Topics {
 		err := b.CreateTopic(t)

@@ -53,6 +53,9 @@ func (b corrected) Placements() *correct.Placements { return &b.replicas }
 // Compaction is which topics are compacted.
 func (b corrected) Compaction() *correct.Compaction { return &b.compaction }
 
+// Timestamps is which topics take other timestamps than most.
+func (b corrected) Timestamps() *correct.Timestamps { return &b.timestamps }
+
 // Decompressor decompresses records.
 func (b corrected) Decompressor() kgo.Decompressor { return newDecompressor() }
 

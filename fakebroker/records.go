@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/correct"
 )
 
 // Record is a record of a topic, decoded and decompressed. Nothing in it is
@@ -181,6 +183,7 @@ func (b *Broker) fetchPiece(topic string, p Partition, from int64, piece int32) 
 		return nil, unknownTopic(topic)
 	}
 	got := &r.Topics[0].Partitions[0]
+	correct.RestoreTimes(got.RecordBatches)
 	return got, kerr.ErrorForCode(got.ErrorCode)
 }
 

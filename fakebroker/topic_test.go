@@ -1,8 +1,10 @@
 package fakebroker_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -84,4 +86,37 @@ func TestAutoCreateTopics(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAppend_goesByTheTimestampsOfTheTopic(t *testing.T) {
+	long := time.Date(1999, 1, 2, 3, 4, 5, 0, time.UTC)
+	c := fakebroker.Config{Topics: []fakebroker.Topic{
+		{Name: "appended", Configs: map[string]string{"message.timestamp.type": "LogAppendTime"}},
+		{Name: "recent", Configs: map[string]string{"message.timestamp.before.max.ms": "1000"}},
+		{Name: "created"},
+	}}
+	onBoth(t, c, func(t *testing.T, b *fakebroker.Broker) {
+		r := fakebroker.Record{Value: []byte("v"), Timestamp: long}
+		for _, topic := range []string{"appended", "created"} {
+			written, err := b.Append(t.Context(), topic, r)
+			noError(t, err)
+			read, err := b.Records(topic)
+			noError(t, err)
+			equal(t, "read from "+topic, read[0].Timestamp.UnixMilli(), written[0].Timestamp.UnixMilli())
+			equal(t, "as told in "+topic, read[0].Timestamp.Equal(long), topic == "created")
+		}
+		if _, err := b.Append(t.Context(), "recent", r); !errors.Is(err, kerr.InvalidTimestamp) {
+			t.Errorf("appended an old record: %v, want %v", err, kerr.InvalidTimestamp)
+		}
+		// What clients write is read by all in the same way.
+		cl := client(t, b)
+		noError(t, cl.ProduceSync(within(t), &kgo.Record{Topic: "appended", Value: []byte("v"), Timestamp: long}, &kgo.Record{Topic: "appended", Value: []byte("v"), Timestamp: long.Add(time.Hour)}).FirstErr())
+		read, err := b.Records("appended")
+		noError(t, err)
+		for _, r := range read {
+			if d := time.Since(r.Timestamp).Abs(); d > time.Minute {
+				t.Errorf("offset %d has the time %v", r.Offset, r.Timestamp)
+			}
+		}
+	})
 }

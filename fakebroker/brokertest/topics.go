@@ -9,6 +9,7 @@ func topicBehaviours() []Behaviour {
 		leaderBehaviours(),
 		metadataBehaviours(),
 		recordBehaviours(),
+		timestampBehaviours(),
 		describeBehaviours(),
 	)
 }

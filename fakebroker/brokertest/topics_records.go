@@ -44,8 +44,8 @@ func keyedBatch(keys ...[]byte) []byte {
 	return encodeRecords(kmsg.RecordBatch{ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1}, records...)
 }
 
-// produceRaw sends a batch to a partition as it is.
-func produceRaw(t T, cl *kgo.Client, topic string, partition int32, batch []byte) kmsg.ProduceResponseTopicPartition {
+// produceRaw sends a batch to partition 0 as it is.
+func produceRaw(t T, cl *kgo.Client, topic string, batch []byte) kmsg.ProduceResponseTopicPartition {
 	t.Helper()
 	m := ask[*kmsg.MetadataResponse](t, cl, metadataOf(false, topic)).Topics[0]
 	req := kmsg.NewPtrProduceRequest()
@@ -53,7 +53,7 @@ func produceRaw(t T, cl *kgo.Client, topic string, partition int32, batch []byte
 	rt := kmsg.NewProduceRequestTopic()
 	rt.Topic, rt.TopicID = topic, m.TopicID
 	rp := kmsg.NewProduceRequestTopicPartition()
-	rp.Partition, rp.Records = partition, batch
+	rp.Records = batch
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
 	resp, err := cl.Broker(int(m.Partitions[0].Leader)).Request(within(t), req)
@@ -67,7 +67,7 @@ func compactedTopicsNeedKeys(t T, c Cluster) {
 		for _, policy := range []string{"compact", "compact,delete"} {
 			cl := newClient(t, c, version(kmsg.Produce, v))
 			topic := newTopic(t, cl, 1, "cleanup.policy", policy)
-			p := produceRaw(t, cl, topic, 0, keyedBatch(key, nil, key, nil, nil, nil))
+			p := produceRaw(t, cl, topic, keyedBatch(key, nil, key, nil, nil, nil))
 			code(t, "records without key", p.ErrorCode, kerr.InvalidRecord)
 			equal(t, "base offset", p.BaseOffset, -1)
 			equal(t, "log start", p.LogStartOffset, 0)
@@ -86,7 +86,7 @@ func compactedTopicsNeedKeys(t T, c Cluster) {
 				equal(t, "message", text(p.ErrorMessage),
 					"One or more records have been rejected due to 4 record errors in total, and only showing the first three errors at most: ["+strings.Join(first[:3], ", ")+"]")
 			}
-			p = produceRaw(t, cl, topic, 0, keyedBatch(key, []byte{}))
+			p = produceRaw(t, cl, topic, keyedBatch(key, []byte{}))
 			code(t, "records with keys", p.ErrorCode, nil)
 			equal(t, "base offset", p.BaseOffset, 0)
 		}
@@ -118,7 +118,7 @@ func keysWhileCompacted(t T, c Cluster) {
 		req.Resources = append(req.Resources, res)
 		code(t, policy, ask[*kmsg.IncrementalAlterConfigsResponse](t, cl, req).Resources[0].ErrorCode, nil)
 	}
-	write := func() int16 { return produceRaw(t, cl, topic, 0, keyedBatch(nil)).ErrorCode }
+	write := func() int16 { return produceRaw(t, cl, topic, keyedBatch(nil)).ErrorCode }
 	code(t, "before", write(), nil)
 	alter("compact")
 	eventually(t, "a refusal", func() bool { return write() == kerr.InvalidRecord.Code })

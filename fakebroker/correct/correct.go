@@ -65,9 +65,10 @@ type Cluster interface {
 	SASL(listener int) bool
 
 	// Placements is where replicas are, always the same; Compaction is which
-	// topics are compacted.
+	// topics are compacted, and Timestamps which take other timestamps than most.
 	Placements() *Placements
 	Compaction() *Compaction
+	Timestamps() *Timestamps
 
 	// Decompressor is one that works in a testing/synctest bubble too.
 	Decompressor() kgo.Decompressor

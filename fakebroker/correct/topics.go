@@ -17,5 +17,6 @@ func topics(c Cluster) []Correction {
 		storing(c),
 		deletingRecords(c),
 		keying(c),
+		timestamping(c),
 	)
 }
