@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -164,5 +165,22 @@ func TestCluster_hundredInOneProcess(t *testing.T) {
 	}
 	for i, b := range all {
 		equal(t, "values", values(t, b, "orders"), []string{fmt.Sprint(i)})
+	}
+}
+
+func TestPartitions_areMadeABoundedNumberOfAtOnce(t *testing.T) {
+	for _, brokers := range []int{1, 3} {
+		b := fakebroker.Config{Brokers: brokers, Topics: []fakebroker.Topic{{Name: "orders", Partitions: 1}}}.Run(t)
+		req := kmsg.NewPtrCreatePartitionsRequest()
+		req.TimeoutMillis = 5000
+		topic := kmsg.NewCreatePartitionsRequestTopic()
+		topic.Topic, topic.Count = "orders", 1<<31-1
+		req.Topics = append(req.Topics, topic)
+		resp, err := req.RequestWith(within(t), client(t, b))
+		noError(t, err)
+		equal(t, "code", resp.Topics[0].ErrorCode, kerr.UnknownServerError.Code)
+		parts, err := b.Partitions("orders")
+		noError(t, err)
+		equal(t, "partitions", len(parts), 1)
 	}
 }

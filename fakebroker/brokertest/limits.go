@@ -15,11 +15,6 @@ func limitBehaviours() []Behaviour {
 			Run:    tooManyPartitionsOfTopics,
 		},
 		{
-			Name:   "limits/a topic does not get too many partitions at once",
-			Source: "ReplicationControlManager.createPartitions, BoundedListTooLongException",
-			Run:    tooManyPartitionsAdded,
-		},
-		{
 			Name:   "limits/records for unknown topic ids are refused one by one",
 			Source: "KIP-516: Produce v13",
 			Run:    unknownTopicIDsProducedTo,
@@ -44,24 +39,6 @@ func tooManyPartitionsOfTopics(t T, c Cluster) {
 			equal(t, "message", text(rt.ErrorMessage), "Excessively large number of partitions per request.")
 		}
 	}
-}
-
-func tooManyPartitionsAdded(t T, c Cluster) {
-	cl := newClient(t, c)
-	topic := newTopic(t, cl, 1)
-	req := kmsg.NewPtrCreatePartitionsRequest()
-	req.TimeoutMillis = int32(patience.Milliseconds())
-	for name, count := range map[string]int32{topic: 10_002, name("topic"): 2} {
-		rt := kmsg.NewCreatePartitionsRequestTopic()
-		rt.Topic, rt.Count = name, count
-		req.Topics = append(req.Topics, rt)
-	}
-	resp := ask[*kmsg.CreatePartitionsResponse](t, cl, req)
-	equal(t, "topics answered", len(resp.Topics), 2)
-	for _, rt := range resp.Topics {
-		code(t, "topic", rt.ErrorCode, kerr.UnknownServerError)
-	}
-	equal(t, "partitions", len(describe(t, cl, topic).Partitions), 1)
 }
 
 func unknownTopicIDsProducedTo(t T, c Cluster) {

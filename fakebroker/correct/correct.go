@@ -112,6 +112,7 @@ type Log struct {
 // pass them. A correction can keep state, so each cluster has its own.
 func All(c Cluster) []Correction {
 	return slices.Concat(
+		limits(c), // before what would make something of each partition asked for
 		fetching(c),
 		fetchingFully(c),
 		groups(c),
@@ -128,7 +129,6 @@ func All(c Cluster) []Correction {
 		features(c),
 		topics(c),
 		configs(c), // after topics: names and whether they exist come first
-		limits(c),
 	)
 }
 

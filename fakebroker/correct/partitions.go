@@ -128,8 +128,8 @@ func explainGrowth(found growth, resp *kmsg.CreatePartitionsResponse) {
 // assignAdded has kfake put new partitions where they are to be: where it is told,
 // it puts them.
 func assignAdded(c Cluster, x *wire.Exchange, req *kmsg.CreatePartitionsRequest) {
-	if len(c.Nodes()) < 2 {
-		return
+	if len(c.Nodes()) < 2 || partitionsAdded(c, req) > maxPartitions {
+		return // the latter has been refused
 	}
 	assigned := *req
 	assigned.Topics = slices.Clone(req.Topics)
