@@ -16,6 +16,7 @@ func groupBehaviours() []Behaviour {
 		groupHeartbeatBehaviours(),
 		groupDescriptionBehaviours(),
 		shareBehaviours(),
+		[]Behaviour{refusedOnPartitions()},
 	)
 }
 

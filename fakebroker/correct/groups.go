@@ -15,6 +15,7 @@ func groups(c Cluster) []Correction {
 	return slices.Concat(
 		groupTransactions(g), // before groupOffsets, which completes what it answers
 		groupOffsets(g),
+		[]Correction{oldOffsetErrors()}, // what is still an error
 		groupCommits(g),
 		groupDeletions(g),
 		groupMembers(g),
