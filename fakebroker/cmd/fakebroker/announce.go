@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/fakebroker/control"
 )
 
 // announcement is what --json prints.
@@ -15,6 +16,7 @@ type announcement struct {
 	Listeners []listenerAnnounced `json:"listeners"`
 	CAFile    string              `json:"ca_file,omitempty"`
 	DataDir   string              `json:"data_dir,omitempty"`
+	Control   string              `json:"control,omitempty"` // a URL
 }
 
 type brokerAnnounced struct {
@@ -31,8 +33,11 @@ type listenerAnnounced struct {
 
 // announce says where clients connect: a line for each address, or one JSON
 // object on one line.
-func announce(w io.Writer, b *fakebroker.Broker, s settings) error {
+func announce(w io.Writer, b *fakebroker.Broker, c *control.Server, s settings) error {
 	a := announcement{}
+	if c != nil {
+		a.Control = c.URL()
+	}
 	if b.CA() != nil {
 		a.CAFile = absolute(filepath.Join(s.TLSDir, "ca.pem"))
 	}
@@ -72,7 +77,12 @@ func (a announcement) lines(w io.Writer) error {
 		}
 	}
 	if a.CAFile != "" {
-		_, err := fmt.Fprintln(w, "clients trust", a.CAFile)
+		if _, err := fmt.Fprintln(w, "clients trust", a.CAFile); err != nil {
+			return err
+		}
+	}
+	if a.Control != "" {
+		_, err := fmt.Fprintln(w, "control on", a.Control)
 		return err
 	}
 	return nil

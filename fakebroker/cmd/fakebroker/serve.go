@@ -33,11 +33,21 @@ func serve(s settings, stdout io.Writer) error {
 		}
 		return errors.Join(err, b.Close())
 	}
-	if err := announce(stdout, b, s); err != nil {
-		return errors.Join(fmt.Errorf("announcing the address: %w", err), b.Close())
+	controlled, err := s.startControl(b)
+	if err != nil {
+		return errors.Join(s.inFlags(err), b.Close())
+	}
+	stopAll := func() error {
+		if controlled == nil {
+			return b.Close()
+		}
+		return errors.Join(controlled.Close(), b.Close())
+	}
+	if err := announce(stdout, b, controlled, s); err != nil {
+		return errors.Join(fmt.Errorf("announcing the address: %w", err), stopAll())
 	}
 	<-ctx.Done()
-	return b.Close()
+	return stopAll()
 }
 
 // load writes the records of files, one file after the other.

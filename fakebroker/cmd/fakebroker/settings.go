@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/fakebroker/control"
 )
 
 // settings are the flags, which can be set in the environment and in a file too:
@@ -40,6 +41,10 @@ type settings struct {
 	SASLUserFile string   `group:"Users" name:"sasl-user-file" placeholder:"FILE" help:"Users, one a line as above."`
 	ACL          []string `group:"Users" name:"acl" placeholder:"PRINCIPAL:allow|deny:OPERATION:RESOURCE:NAME" sep:"none" lines:"" help:"Who may do what, such as alice:allow:read:topic:orders; repeat it for more. NAME may end in * as a prefix, or be * alone. Who does not authenticate is ANONYMOUS. Without any, everybody may do everything."`
 	SuperUser    []string `group:"Users" placeholder:"USER" sep:"none" lines:"" help:"User who may do everything, whatever the ACLs; repeat it for more."`
+
+	Control      string   `group:"Control" placeholder:"HOST:PORT" help:"Serve HTTP with JSON here, to look into the brokers and to break them on purpose; see /openapi.json. Off by default."`
+	ControlToken string   `group:"Control" placeholder:"TOKEN" help:"What requests to it must bring, as Authorization: Bearer TOKEN. It is needed beyond loopback. Flags show in the process list: prefer the environment or a file."`
+	ControlHost  []string `group:"Control" placeholder:"NAME" sep:"none" help:"Name by which requests may call it, besides localhost, addresses and the host of --control; repeat it for more."`
 
 	Config  string `placeholder:"FILE" help:"Read settings from this YAML file: names as here without the dashes in front, lists where a flag may be repeated."`
 	JSON    bool   `name:"json" help:"Print the addresses as one JSON object in place of lines."`
@@ -83,6 +88,9 @@ func (s settings) config() (fakebroker.Config, error) {
 			return c, fmt.Errorf("--acl: %w", err)
 		}
 		c.ACLs = append(c.ACLs, a)
+	}
+	if s.Control == "" && (s.ControlToken != "" || len(s.ControlHost) > 0) {
+		return c, errors.New("--control-token, --control-host: nothing is controlled; give --control")
 	}
 	c.TLSDir = s.TLSDir
 	c.TLS, err = s.tls()
@@ -134,8 +142,20 @@ func defaultAddresses(n int) []string {
 	return out
 }
 
+// startControl serves the control of a broker, if that is asked for.
+func (s settings) startControl(b *fakebroker.Broker) (*control.Server, error) {
+	if s.Control == "" {
+		return nil, nil
+	}
+	return control.Start(b, control.Config{Addr: s.Control, Token: s.ControlToken, Hosts: s.ControlHost, Version: version()})
+}
+
 // inFlags names the flag that a field of the config comes from.
 func (s settings) inFlags(err error) error {
+	var badControl *control.ConfigError
+	if errors.As(err, &badControl) {
+		return fmt.Errorf("%s: %w", map[string]string{"Addr": "--control", "Token": "--control-token"}[badControl.Field], badControl.Err)
+	}
 	var bad *fakebroker.ConfigError
 	if !errors.As(err, &bad) {
 		return err
