@@ -15,11 +15,16 @@
 //	}
 //
 // [Run] stops the cluster with the test; [Start] is for programs. Inspection
-// ([Broker.Records], [Broker.Group], [Broker.Partitions]) returns plain values
-// and asks the cluster directly: faults do not touch it and it takes no virtual
-// time. Faults ([Broker.Refuse], [Broker.Delay], [Broker.DropBefore],
-// [Broker.DropAfter], [Broker.TakeDown]) happen on the connections that clients
-// use.
+// ([Broker.Records], [Broker.Group], [Broker.Partitions], [Broker.Transactions])
+// returns plain values and asks the cluster directly: faults do not touch it and
+// it takes no virtual time. [Broker.Observe] tells what clients of any kind
+// produce, fetch and commit.
+//
+// Faults happen on the connections that clients use: [Broker.Refuse] with a
+// protocol error, [Broker.Delay], [Broker.DropBefore] and [Broker.DropAfter] the
+// broker has acted, [Broker.CutOff] clients, [Broker.TakeDown] brokers,
+// [Broker.MoveLeader], [Broker.MoveCoordinator], [Broker.ExpireSession] and
+// [Broker.ForgetTopic]. Package control has all of it for other processes.
 //
 // The protocol is served by franz-go's kfake; package wire sees every request
 // and answer on its way, and corrects those that differ from Apache Kafka's.
