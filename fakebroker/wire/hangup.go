@@ -33,9 +33,7 @@ func (s *Session) answerUnanswered() error {
 	if err := a.x.run(func(r *Rule) func(*Exchange) { return r.Unanswered }); err != nil || !a.x.replied {
 		return err
 	}
-	if err := s.complete(a.x); err != nil {
-		return err
-	}
-	s.answered()
-	return nil
+	err := s.complete(a.x)
+	s.answered() // also by the last one: a broker may hang up twice at once
+	return err
 }

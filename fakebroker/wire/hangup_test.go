@@ -1,11 +1,13 @@
 package wire_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -141,4 +143,38 @@ func TestSession_bareTokensAreFramedForABrokerThatWantsThem(t *testing.T) {
 	if !slices.Equal(tokens, []string{"good", "bad"}) {
 		t.Fatalf("tokens: %q", tokens)
 	}
+}
+
+// A broker has a goroutine that reads and one that writes, and each closes the
+// connection when it ends.
+func TestHangUp_twiceAtOnceAnswersOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *wire.Session
+		second := make(chan error, 1)
+		rules := new(wire.Rules)
+		rules.Add(wire.Rule{Unanswered: func(x *wire.Exchange) {
+			if len(second) == 0 {
+				go func() { second <- s.HangUp() }()
+				synctest.Wait() // until it is in line
+			}
+			x.Reply(heartbeatAnswer(7))
+			x.Last()
+		}})
+		in := request(1, 2, heartbeat("g"))
+		cl := slowToClose{&client{Reader: bytes.NewReader(in)}}
+		s = wire.NewSession(cl, wire.Config{Rules: rules})
+		_, err := io.ReadFull(s, make([]byte, len(in)))
+		noError(t, err)
+		_ = s.HangUp() // that it was the last answer is its error
+		_ = <-second
+		same(t, "answers", cl.got.Bytes(), answer(1, 2, heartbeatAnswer(7)))
+	})
+}
+
+// slowToClose is closed when everybody else has done what there is to do.
+type slowToClose struct{ *client }
+
+func (c slowToClose) Close() error {
+	synctest.Wait()
+	return c.client.Close()
 }

@@ -188,10 +188,11 @@ func (s *Session) flush() error {
 		if !ok || !a.ready {
 			return nil
 		}
-		if err := s.complete(a.x); err != nil {
+		err := s.complete(a.x)
+		s.answered() // also by the last one, so that nobody answers again
+		if err != nil {
 			return err
 		}
-		s.answered()
 	}
 }
 
