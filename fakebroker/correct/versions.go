@@ -31,7 +31,8 @@ func versions() []Correction {
 				if err != nil {
 					return
 				}
-				if resp, ok := a.(*kmsg.ApiVersionsResponse); ok && resp.ErrorCode == 0 && likeKafka4(resp) {
+				if resp, ok := a.(*kmsg.ApiVersionsResponse); ok && resp.ErrorCode == 0 {
+					nameVersions(resp)
 					hideFeatures(resp)
 					x.SetResponse(resp)
 				}
@@ -43,32 +44,33 @@ func versions() []Correction {
 	}}
 }
 
-// likeKafka4 has an answer name what Kafka 4 does. One that speaks as an older
-// release stays.
-func likeKafka4(resp *kmsg.ApiVersionsResponse) bool {
+// nameVersions has an answer name what Kafka 4 does. One that speaks as an older
+// release keeps what that has, but for old versions that are served all the same:
+// old clients look for them.
+func nameVersions(resp *kmsg.ApiVersionsResponse) {
 	const firstOf4 = 13 // of Metadata
-	if !slices.ContainsFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool {
+	older := !slices.ContainsFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool {
 		return k.ApiKey == kmsg.Metadata.Int16() && k.MaxVersion >= firstOf4
-	}) {
-		return false
-	}
-	resp.ApiKeys = slices.DeleteFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool {
-		return k.ApiKey == kmsg.GetTelemetrySubscriptions.Int16() || k.ApiKey == kmsg.PushTelemetry.Int16()
 	})
 	oldest := oldestVersions()
 	for i := range resp.ApiKeys {
 		k := &resp.ApiKeys[i]
-		if v, ok := oldest[kmsg.Key(k.ApiKey)]; ok && v <= k.MaxVersion {
+		if v, ok := oldest[kmsg.Key(k.ApiKey)]; ok && v <= k.MaxVersion && (!older || v < k.MinVersion) {
 			k.MinVersion = v
 		}
 	}
+	if older {
+		return
+	}
+	resp.ApiKeys = slices.DeleteFunc(resp.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool {
+		return k.ApiKey == kmsg.GetTelemetrySubscriptions.Int16() || k.ApiKey == kmsg.PushTelemetry.Int16()
+	})
 	for _, k := range served() {
 		if !slices.ContainsFunc(resp.ApiKeys, func(have kmsg.ApiVersionsResponseApiKey) bool { return have.ApiKey == k.ApiKey }) {
 			resp.ApiKeys = append(resp.ApiKeys, k)
 		}
 	}
 	slices.SortFunc(resp.ApiKeys, func(a, b kmsg.ApiVersionsResponseApiKey) int { return int(a.ApiKey) - int(b.ApiKey) })
-	return true
 }
 
 // oldestVersions are the versions that Kafka 4 begins with, where kfake has
