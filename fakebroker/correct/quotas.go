@@ -51,21 +51,20 @@ const (
 	byIP     = "ip"
 )
 
-// asked for quotas is a copy of the entries, which answers repeat.
-type alteredQuotas struct{ correlation int32 }
+// alteredQuotas is the key of all entries of a request, which answers repeat.
+type alteredQuotas struct{}
 
 func siftQuotas(x *wire.Exchange, req *kmsg.AlterClientQuotasRequest) {
 	all := req.Entries
 	if good := sift(x, all, wrongQuota); len(good) < len(all) {
-		x.Memory().Store(alteredQuotas{x.CorrelationID}, all)
+		x.Keep(alteredQuotas{}, all)
 		req.Entries = good
 		x.SetRequest(req)
 	}
 }
 
 func joinQuotas(x *wire.Exchange, _ *kmsg.AlterClientQuotasRequest, resp *kmsg.AlterClientQuotasResponse) (changed bool) {
-	kept, _ := x.Memory().LoadAndDelete(alteredQuotas{x.CorrelationID})
-	all, _ := kept.([]kmsg.AlterClientQuotasRequestEntry)
+	all, _ := x.Kept(alteredQuotas{}).([]kmsg.AlterClientQuotasRequestEntry)
 	resp.Entries, changed = join(x, resp.Entries, func(at int, message string) kmsg.AlterClientQuotasResponseEntry {
 		e := kmsg.NewAlterClientQuotasResponseEntry()
 		e.ErrorCode, e.ErrorMessage = kerr.InvalidRequest.Code, &message

@@ -16,14 +16,30 @@ func mechanisms() []string { return []string{plain, "SCRAM-SHA-512", "SCRAM-SHA-
 
 const plain = "PLAIN"
 
-// authenticating is the key under which a connection remembers the mechanism
-// that it began to authenticate with.
+// attempt is what a handshake begins, until the client is authenticated.
+type attempt struct{ mechanism string }
+
+// authenticating is the key under which a connection remembers its attempt, as soon
+// as the handshake is asked: what a client sends right behind it is judged before
+// the handshake is answered.
 type authenticating struct{}
 
-func mechanismOf(x *wire.Exchange) (string, bool) {
+// underway is the connection's attempt, nil when there is none.
+func underway(x *wire.Exchange) *attempt {
 	m, _ := x.Memory().Load(authenticating{})
-	name, ok := m.(string)
-	return name, ok
+	a, _ := m.(*attempt)
+	return a
+}
+
+// step is what an exchange keeps of the attempts of its connection, under its type.
+type step struct {
+	of     *attempt // the one it belongs to: a handshake to that which it begins
+	before *attempt // the one that a handshake comes in the middle of
+}
+
+func stepOf(x *wire.Exchange) step {
+	s, _ := x.Kept(step{}).(step)
+	return s
 }
 
 func authenticates(c Cluster) []Correction {
@@ -63,8 +79,8 @@ func authenticates(c Cluster) []Correction {
 			Rule: wire.Rule{
 				Name:       "SaslAuthenticate says why it refuses",
 				Wants:      secured(kmsg.SASLHandshake, kmsg.SASLAuthenticate),
-				Request:    asked(refusesNoPassword),
-				Answer:     rememberMechanism,
+				Request:    takesStep,
+				Answer:     endsStep,
 				Unanswered: asked(func(x *wire.Exchange, req *kmsg.SASLAuthenticateRequest) { refuse(x, req) }),
 			},
 			Restores:  "KIP-152: error 58 and a message, and then the connection closes; nobody gets in without a password",
@@ -119,32 +135,46 @@ func namesMechanisms(x *wire.Exchange, _ *kmsg.SASLHandshakeRequest, resp *kmsg.
 	return true
 }
 
-// rememberMechanism notes how far the connection is: what comes later is refused
-// by it.
-func rememberMechanism(x *wire.Exchange) {
+// takesStep notes how far the connection is: what comes later is refused by it.
+func takesStep(x *wire.Exchange) {
 	req, err := x.Request()
 	if err != nil {
 		return
 	}
+	before := underway(x)
+	switch r := req.(type) {
+	case *kmsg.SASLHandshakeRequest:
+		begun := &attempt{r.Mechanism}
+		x.Keep(step{}, step{of: begun, before: before})
+		x.Memory().Store(authenticating{}, begun)
+	case *kmsg.SASLAuthenticateRequest:
+		x.Keep(step{}, step{of: before})
+		refusesNoPassword(x, r)
+	}
+}
+
+// endsStep notes that an attempt has ended, unless the client has asked for the
+// next one since.
+func endsStep(x *wire.Exchange) {
 	resp, err := x.Response()
 	if err != nil {
 		return
 	}
+	of, ended := stepOf(x).of, false
 	switch r := resp.(type) {
 	case *kmsg.SASLHandshakeResponse:
-		if asked, ok := req.(*kmsg.SASLHandshakeRequest); ok && r.ErrorCode == 0 {
-			x.Memory().Store(authenticating{}, asked.Mechanism)
-		}
+		ended = r.ErrorCode != 0
 	case *kmsg.SASLAuthenticateResponse:
-		m, _ := mechanismOf(x)
-		if r.ErrorCode == 0 && (m == plain || bytes.HasPrefix(r.SASLAuthBytes, []byte("v="))) {
-			x.Memory().Delete(authenticating{})
-		}
+		ended = of != nil && r.ErrorCode == 0 && (of.mechanism == plain || bytes.HasPrefix(r.SASLAuthBytes, []byte("v=")))
+	}
+	if ended {
+		x.Memory().CompareAndDelete(authenticating{}, of)
 	}
 }
 
 // nonce is the key under which a connection remembers the nonce of the SCRAM
-// server, which begins with the client's.
+// server, which begins with the client's. A client that does not wait for it cannot
+// prove anything by the message that repeats it.
 type nonce struct{}
 
 func remembersNonce(x *wire.Exchange, _ *kmsg.SASLAuthenticateRequest, resp *kmsg.SASLAuthenticateResponse) bool {
@@ -202,23 +232,28 @@ func authenticatedAlready(_ *wire.Exchange, _ *kmsg.SASLAuthenticateRequest, res
 	return true
 }
 
+// refusesNoPassword refuses a message of PLAIN with an empty password whatever the
+// handshake was, as the broker takes it from anybody. Messages of SCRAM have no zero
+// bytes.
 func refusesNoPassword(x *wire.Exchange, req *kmsg.SASLAuthenticateRequest) {
-	if m, _ := mechanismOf(x); m != plain {
-		return
-	}
-	if parts := bytes.Split(req.SASLAuthBytes, []byte{0}); len(parts) == 3 && len(parts[2]) == 0 {
+	parts := bytes.Split(req.SASLAuthBytes, []byte{0})
+	switch {
+	case len(parts) != 3 || len(parts[2]) > 0:
+	case stepOf(x).of == nil:
+		refuseToAuthenticate(x)
+	default:
 		refuse(x, req)
 	}
 }
 
 func refuse(x *wire.Exchange, req *kmsg.SASLAuthenticateRequest) {
-	m, ok := mechanismOf(x)
-	if !ok {
+	of := stepOf(x).of
+	if of == nil {
 		return // no handshake before: Kafka closes the connection too
 	}
 	resp := kmsg.NewPtrSASLAuthenticateResponse()
 	resp.ErrorCode = kerr.SaslAuthenticationFailed.Code
-	resp.ErrorMessage = kmsg.StringPtr(whyRefused(m, req.SASLAuthBytes))
+	resp.ErrorMessage = kmsg.StringPtr(whyRefused(of.mechanism, req.SASLAuthBytes))
 	x.Reply(resp)
 	x.Last()
 }
@@ -245,7 +280,7 @@ func whyRefused(mechanism string, token []byte) string {
 }
 
 func noVersionsHere(x *wire.Exchange) {
-	if _, between := mechanismOf(x); !between || x.Key != kmsg.ApiVersions {
+	if x.Key != kmsg.ApiVersions || underway(x) == nil {
 		return
 	}
 	resp := kmsg.NewPtrApiVersionsResponse()
@@ -255,7 +290,7 @@ func noVersionsHere(x *wire.Exchange) {
 }
 
 func noSecondHandshake(x *wire.Exchange, _ *kmsg.SASLHandshakeRequest) {
-	if _, between := mechanismOf(x); !between {
+	if stepOf(x).before == nil {
 		return
 	}
 	resp := kmsg.NewPtrSASLHandshakeResponse()

@@ -8,7 +8,7 @@ import (
 
 // sifted is the key of what was wrong with the parts of a request: a message
 // each, empty for those that the broker has been asked about.
-type sifted struct{ correlation int32 }
+type sifted struct{}
 
 // sift takes out of a request the parts that Kafka refuses, and remembers why
 // for join. It returns the others.
@@ -21,7 +21,7 @@ func sift[V any](x *wire.Exchange, parts []V, wrong func(V) string) []V {
 		}
 	}
 	if len(good) < len(parts) {
-		x.Memory().Store(sifted{x.CorrelationID}, messages)
+		x.Keep(sifted{}, messages)
 	}
 	return good
 }
@@ -29,8 +29,7 @@ func sift[V any](x *wire.Exchange, parts []V, wrong func(V) string) []V {
 // join puts the answers of the broker and those of parts that were taken out in
 // the order of the request. refusal makes one of the latter; at is its place.
 func join[V any](x *wire.Exchange, answers []V, refusal func(at int, message string) V) ([]V, bool) {
-	kept, ok := x.Memory().LoadAndDelete(sifted{x.CorrelationID})
-	messages, _ := kept.([]string)
+	messages, ok := x.Kept(sifted{}).([]string)
 	if !ok {
 		return answers, false
 	}

@@ -364,12 +364,12 @@ func (t *transactions) describes(_ *wire.Exchange, _ *kmsg.DescribeTransactionsR
 }
 
 // listing is the key of what a request for transactions asked for.
-type listing struct{ correlation int32 }
+type listing struct{}
 
 // asksForAll has the broker list all states: it does not know those of
 // transactions that have ended.
 func (t *transactions) asksForAll(x *wire.Exchange, req *kmsg.ListTransactionsRequest) {
-	x.Memory().Store(listing{x.CorrelationID}, req.StateFilters)
+	x.Keep(listing{}, req.StateFilters)
 	req.StateFilters = nil
 	if p := req.TransactionalIDPattern; p != nil && *p != "" {
 		req.TransactionalIDPattern = kmsg.StringPtr("^(?:" + *p + ")$")
@@ -378,8 +378,7 @@ func (t *transactions) asksForAll(x *wire.Exchange, req *kmsg.ListTransactionsRe
 }
 
 func (t *transactions) filters(x *wire.Exchange, req *kmsg.ListTransactionsRequest, resp *kmsg.ListTransactionsResponse) bool {
-	kept, _ := x.Memory().LoadAndDelete(listing{x.CorrelationID})
-	states, _ := kept.([]string)
+	states, _ := x.Kept(listing{}).([]string)
 	for i := range resp.TransactionStates {
 		s := &resp.TransactionStates[i]
 		if is := t.course(s.TransactionalID); s.TransactionState == "Empty" && is.ended != "" {

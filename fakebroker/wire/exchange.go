@@ -15,7 +15,8 @@ import (
 )
 
 // Exchange is one request and, once there is one, its answer. It belongs to the
-// rule it was handed to until that rule's function returns.
+// rule it was handed to until that rule's function returns, and so to one goroutine
+// at a time.
 type Exchange struct {
 	Header
 
@@ -36,6 +37,8 @@ type Exchange struct {
 
 	bare bool // a SASL token without a header, and so is its answer
 
+	kept map[any]any // by rules, see Keep
+
 	delay time.Duration
 	cut   bool
 	last  bool // the connection closes behind the answer
@@ -46,8 +49,22 @@ type Exchange struct {
 func (x *Exchange) Context() context.Context { return x.session.ctx }
 
 // Memory is what rules remember about the connection, until it ends. Keys are of
-// the rule's own type, as with a context.
+// the rule's own type, as with a context. A client may send requests before earlier
+// ones are answered, so what concerns one request alone is for [Exchange.Keep].
 func (x *Exchange) Memory() *sync.Map { return &x.session.memory }
+
+// Keep has [Exchange.Kept] find a value under a key, for the rules of this exchange
+// alone, from its request to its answer. Keys are of the rule's own type, as with a
+// context; a later value under the same key replaces the earlier one.
+func (x *Exchange) Keep(key, value any) {
+	if x.kept == nil {
+		x.kept = make(map[any]any)
+	}
+	x.kept[key] = value
+}
+
+// Kept is what [Exchange.Keep] was given under a key, nil when it was given nothing.
+func (x *Exchange) Kept(key any) any { return x.kept[key] }
 
 // User is who the connection was authenticated as without the client: see [Door].
 // It is empty where clients authenticate themselves, or nobody does.
