@@ -291,3 +291,56 @@ func TestObserve_untilStopped(t *testing.T) {
 		noError(t, cl.Ping(context.Background()))
 	})
 }
+
+func TestObserve_offsetsOfATransactionThatIsNotCommitted(t *testing.T) {
+	for name, end := range map[string]func(*testing.T, *fakebroker.Broker, *kgo.Client){
+		"aborted": func(t *testing.T, _ *fakebroker.Broker, first *kgo.Client) {
+			noError(t, first.EndTransaction(within(t), kgo.TryAbort))
+		},
+		"fenced": func(t *testing.T, b *fakebroker.Broker, _ *kgo.Client) {
+			second := client(t, b, kgo.TransactionalID("tx"))
+			noError(t, second.BeginTransaction())
+			produce(t, second, "orders", 0, 1)
+			noError(t, second.EndTransaction(within(t), kgo.TryCommit))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+				n := observe(t, b)
+				first := client(t, b, kgo.TransactionalID("tx"))
+				noError(t, first.BeginTransaction())
+				produce(t, first, "orders", 0, 1)
+				commitIn(t, b, first)
+				end(t, b, first)
+				eventually(t, "the end is told", func() bool {
+					n.mu.Lock()
+					defer n.mu.Unlock()
+					return len(n.ended) == 1
+				})
+				n.got(&n.committed)
+			})
+		})
+	}
+}
+
+// commitIn commits an offset in the transaction of a client.
+func commitIn(t *testing.T, b *fakebroker.Broker, cl *kgo.Client) {
+	t.Helper()
+	id, epoch, err := cl.ProducerID(within(t))
+	noError(t, err)
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = "tx", id, epoch, "g"
+	added, err := add.RequestWith(within(t), cl)
+	noError(t, err)
+	equal(t, "error of adding", added.ErrorCode, 0)
+	commit := kmsg.NewPtrTxnOffsetCommitRequest()
+	commit.TransactionalID, commit.ProducerID, commit.ProducerEpoch, commit.Group, commit.Generation = "tx", id, epoch, "g", -1
+	p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+	p.Offset = 7
+	rt := kmsg.NewTxnOffsetCommitRequestTopic()
+	rt.Topic, rt.Partitions = "orders", append(rt.Partitions, p)
+	commit.Topics = append(commit.Topics, rt)
+	resp, err := rawRequest(t, b, "first", 3, commit)
+	noError(t, err)
+	equal(t, "error of committing", resp.(*kmsg.TxnOffsetCommitResponse).Topics[0].Partitions[0].ErrorCode, 0)
+}
