@@ -40,6 +40,7 @@ func TestBadClient_doesNotDisturbAGoodOne(t *testing.T) {
 		"unknown version":       frame(99, kmsg.NewPtrMetadataRequest()),
 		"client id beyond":      {0, 0, 0, 10, 0, 3, 0, 1, 0, 0, 0, 1, 0x7f, 0xff},
 		"an array of billions":  {0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff},
+		"billions of tags":      append([]byte{0, 0, 0, 15, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0}, 0xff, 0xff, 0xff, 0xff, 0x0f),
 		"a varint that goes on": append([]byte{0, 0, 0, 20, 0, 3, 0, 9, 0, 0, 0, 1, 0xff, 0xff}, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package brokertest
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -12,6 +14,11 @@ func fetchBehaviours() []Behaviour {
 			Source: "KIP-320: OffsetForLeaderEpoch",
 			Needs:  Needs{Brokers: 2},
 			Run:    epochEndsWhereTheLogDoes,
+		},
+		{
+			Name:   "fetch/a fetch without partitions is answered at once",
+			Source: "ReplicaManager.fetchMessages; KIP-227",
+			Run:    emptyFetchDoesNotWait,
 		},
 	}...)
 }
@@ -40,6 +47,50 @@ func epochEndsWhereTheLogDoes(t T, c Cluster) {
 	equal(t, "epoch", p.LeaderEpoch, before.LeaderEpoch)
 	equal(t, "end", p.EndOffset, 3)
 }
+
+// emptyFetchDoesNotWait asks for nothing: without a session, for a new one, and to
+// end one, which is what a consumer does when it closes.
+func emptyFetchDoesNotWait(t T, c Cluster) {
+	const wait, soon = 5 * time.Second, 2 * time.Second
+	cl := newClient(t, c)
+	topic := newTopicOf(t, cl, 1)
+	conn := dial(t, c.Options)
+	fetch := func(what string, version int16, req *kmsg.FetchRequest) *kmsg.FetchResponse {
+		t.Helper()
+		start := time.Now()
+		resp, ok := conn.ask(version, req).(*kmsg.FetchResponse)
+		if !ok {
+			t.Errorf("%s v%d: no answer in time", what, version)
+			t.FailNow()
+		}
+		code(t, what, resp.ErrorCode, nil)
+		if took := time.Since(start); took > soon {
+			t.Errorf("%s v%d: answered after %v, want it at once", what, version, took)
+			t.FailNow()
+		}
+		return resp
+	}
+	nothing := func(session, epoch int32) *kmsg.FetchRequest {
+		req := fetchOf(epoch, 0)
+		req.MaxWaitMillis, req.SessionID = int32(wait.Milliseconds()), session
+		return req
+	}
+	const first, last = 4, 17
+	for version := int16(first); version <= last; version++ {
+		fetch("without a session", version, nothing(0, -1))
+		if version < firstFetchSessions {
+			continue
+		}
+		fetch("a new session of nothing", version, nothing(0, 0))
+		opened := fetch("a new session", version, fetchOf(0, 1, topic))
+		if opened.SessionID != 0 { // else there was no room for one
+			fetch("the end of a session", version, nothing(opened.SessionID, -1))
+		}
+	}
+}
+
+// firstFetchSessions is the first version of Fetch that has sessions (KIP-227).
+const firstFetchSessions = 7
 
 // partition is a topic's first partition.
 func partition(t T, cl *kgo.Client, topic string) kmsg.MetadataResponseTopicPartition {

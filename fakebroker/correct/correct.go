@@ -115,6 +115,7 @@ func All(c Cluster) []Correction {
 		limits(c), // before what would make something of each partition asked for
 		fetching(c),
 		fetchingFully(c),
+		fetchingNothing(),
 		groups(c),
 		authenticates(c),
 		transacts(c),

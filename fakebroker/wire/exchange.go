@@ -98,7 +98,9 @@ func (x *Exchange) Original() (kmsg.Request, error) {
 	req.SetVersion(x.Version)
 	r := kbin.Reader{Src: x.frame[x.body:]}
 	if req.IsFlexible() {
-		kmsg.SkipTags(&r)
+		if skipTags(&r); !r.Ok() {
+			return nil, fmt.Errorf("%w: %s v%d ends before its tags", ErrMalformed, x.Key.Name(), x.Version)
+		}
 	}
 	if err := req.ReadFrom(r.Src); err != nil {
 		return nil, fmt.Errorf("%w: %s v%d: %w", ErrMalformed, x.Key.Name(), x.Version, err)
@@ -257,7 +259,9 @@ func decodeResponse(key kmsg.Key, version int16, frame []byte) (kmsg.Response, e
 	resp.SetVersion(version)
 	r := kbin.Reader{Src: b}
 	if flexibleHeader(key, resp) {
-		kmsg.SkipTags(&r)
+		if skipTags(&r); !r.Ok() {
+			return nil, fmt.Errorf("%w: answer to %s v%d ends before its tags", ErrMalformed, key.Name(), version)
+		}
 	}
 	if err := resp.ReadFrom(r.Src); err != nil {
 		return nil, fmt.Errorf("%w: answer to %s v%d: %w", ErrMalformed, key.Name(), version, err)

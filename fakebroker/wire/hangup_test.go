@@ -166,7 +166,7 @@ func TestHangUp_twiceAtOnceAnswersOnce(t *testing.T) {
 		_, err := io.ReadFull(s, make([]byte, len(in)))
 		noError(t, err)
 		_ = s.HangUp() // that it was the last answer is its error
-		_ = <-second
+		<-second
 		same(t, "answers", cl.got.Bytes(), answer(1, 2, heartbeatAnswer(7)))
 	})
 }

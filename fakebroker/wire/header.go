@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -47,6 +48,20 @@ const (
 // errShort says that the bytes at hand end before the header does.
 var errShort = errors.New("frame is longer than what was read of it")
 
+// parseRequest reads as much as a session needs to know of a request: what
+// parseHeader returns, that the header's tags are there, and whether the request
+// is answered.
+func parseRequest(b []byte, known string) (h Header, body int, answered bool, err error) {
+	if h, body, err = parseHeader(b, known); err != nil {
+		return h, 0, false, err
+	}
+	if err = checkTags(h, b[body:]); err != nil {
+		return h, 0, false, err
+	}
+	answered, err = expectsAnswer(h, b[body:])
+	return h, body, answered, err
+}
+
 // parseHeader reads the header at the start of b, which is a frame without its
 // length or the first part of one, and returns where the body begins: before
 // the tags of flexible versions. known is the client id last seen on the
@@ -85,6 +100,49 @@ func parseHeader(b []byte, known string) (h Header, body int, err error) {
 	return h, body, nil
 }
 
+// firstFlexible is the first version of each API whose requests have tags at the
+// end of the header (KIP-482); of the others, one that no request reaches.
+var firstFlexible = func() (first [kmsg.MaxKey + 1]int16) {
+	for k := range first {
+		first[k] = math.MaxInt16
+		req := kmsg.RequestForKey(int16(k))
+		if req == nil {
+			continue
+		}
+		for v := range req.MaxVersion() + 1 {
+			if req.SetVersion(v); req.IsFlexible() {
+				first[k] = v
+				break
+			}
+		}
+	}
+	return first
+}()
+
+// checkTags reads the tags at the start of b, which begins where a request's body
+// does, if a request of the kind has any: whoever decodes it afterwards counts them
+// without a look at whether they are there. The error is errShort when b ends before
+// they do.
+func checkTags(h Header, b []byte) error {
+	if h.Version < firstFlexible[h.Key] {
+		return nil
+	}
+	r := kbin.Reader{Src: b}
+	if skipTags(&r); !r.Ok() {
+		return errShort
+	}
+	return nil
+}
+
+// skipTags reads past tags. Unlike [kmsg.SkipTags] it stops where the bytes end,
+// whatever number of tags was announced; r is not ok then.
+func skipTags(r *kbin.Reader) {
+	for n := r.Uvarint(); n > 0 && r.Ok(); n-- {
+		r.Uvarint() // key
+		r.Span(int(r.Uvarint()))
+	}
+}
+
 // expectsAnswer reports whether a request is answered at all: a produce request
 // with acks=0 is not. b starts at the body and may be its first part only.
 func expectsAnswer(h Header, b []byte) (bool, error) {
@@ -92,10 +150,10 @@ func expectsAnswer(h Header, b []byte) (bool, error) {
 		return true, nil
 	}
 	r := kbin.Reader{Src: b}
-	const firstFlexible, firstTransactional = 9, 3
+	const firstTransactional = 3
 	switch {
-	case h.Version >= firstFlexible:
-		kmsg.SkipTags(&r)
+	case h.Version >= firstFlexible[kmsg.Produce]:
+		skipTags(&r)
 		r.CompactNullableString()
 	case h.Version >= firstTransactional:
 		r.NullableString()

@@ -89,20 +89,14 @@ func (s *Session) nextRequest() error {
 	}
 	b = b[frameSize:]
 
-	h, body, err := parseHeader(b, s.clientID)
-	answered := true
-	if err == nil {
-		answered, err = expectsAnswer(h, b[body:])
-	}
+	h, body, answered, err := parseRequest(b, s.clientID)
 	var frame []byte
 	if short := errors.Is(err, errShort); size > maxUnread || (short && size > len(b)) {
 		if frame, err = s.wholeFrame(size); err != nil {
 			return err
 		}
 		b = frame[frameSize:]
-		if h, body, err = parseHeader(b, s.clientID); err == nil {
-			answered, err = expectsAnswer(h, b[body:])
-		}
+		h, body, answered, err = parseRequest(b, s.clientID)
 	}
 	if errors.Is(err, errShort) {
 		err = fmt.Errorf("%w: request of %d bytes ends too early", ErrMalformed, size)

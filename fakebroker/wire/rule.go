@@ -17,9 +17,10 @@ type Rule struct {
 	// must be cheap. Nil wants everything.
 	Wants func(Header) bool
 
-	// SkipRequest reports, from how a request's body begins (its tags included, and
-	// no less than what fits 4 KiB), that the rule does not want it after all; it
-	// must be cheap and must not keep them. Nil: none is skipped.
+	// SkipRequest reports, from how a request's body begins (with the header's
+	// tags before it, which are all there, and no less than what fits 4 KiB), that
+	// the rule does not want it after all; it must be cheap and must not keep them.
+	// Nil: none is skipped.
 	SkipRequest func(h Header, body []byte) bool
 
 	// Request is called with a request before the broker has it. Nil: not
