@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -165,8 +166,10 @@ func TestHangUp_twiceAtOnceAnswersOnce(t *testing.T) {
 		s = wire.NewSession(cl, wire.Config{Rules: rules})
 		_, err := io.ReadFull(s, make([]byte, len(in)))
 		noError(t, err)
-		_ = s.HangUp() // that it was the last answer is its error
-		<-second
+		err = errors.Join(s.HangUp(), <-second) // that it was the last answer is one's error
+		if err == nil {
+			t.Error("nobody was told that it was the last answer")
+		}
 		same(t, "answers", cl.got.Bytes(), answer(1, 2, heartbeatAnswer(7)))
 	})
 }
