@@ -27,6 +27,7 @@ import (
 // TimeLimit is what a cell may take.
 const TimeLimit = 15 * time.Second
 
+// What cells are made of: codecs and mechanisms, by the names that Kafka gives them.
 var (
 	Codecs     = []string{"gzip", "snappy", "lz4", "zstd"}
 	Mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}

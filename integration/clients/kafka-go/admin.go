@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/segmentio/kafka-go"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 // describe returns the state of a group, how many members it has and its lag.

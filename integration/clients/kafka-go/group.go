@@ -7,8 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/segmentio/kafka-go"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 // newReader returns a reader in a group. Heartbeats are quicker than by

@@ -6,8 +6,9 @@ import (
 	"context"
 	"errors"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/segmentio/kafka-go"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 func main() {

@@ -8,9 +8,10 @@ import (
 	"os"
 	"time"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 // A connection is a listener and how to connect to it.

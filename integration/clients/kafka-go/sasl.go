@@ -4,11 +4,12 @@ import (
 	"context"
 	"strings"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 // authentication returns a mechanism by its name.

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/IBM/sarama"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 // committedOffsets returns a group's committed offsets of a topic by partition.

@@ -6,8 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/IBM/sarama"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 // Quicker than by default, so that a member hears of a rebalance within half a

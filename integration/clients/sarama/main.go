@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/IBM/sarama"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 func main() {

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/IBM/sarama"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 func createAndDescribe(context.Context) (string, error) {

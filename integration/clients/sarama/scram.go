@@ -1,9 +1,10 @@
 package main
 
 import (
-	"example.com/kafkatest/integration/clients/cells"
 	"github.com/IBM/sarama"
 	"github.com/xdg-go/scram"
+
+	"example.com/kafkatest/integration/clients/cells"
 )
 
 // authenticate sets a config to SASL. For SCRAM sarama wants its user to bring
