@@ -1,7 +1,6 @@
 package correct
 
 import (
-	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker/wire"
@@ -30,34 +29,6 @@ func fetchingNothing() []Correction {
 // hasWhatToWaitFor reports, from how a fetch begins, that it names topics or goes
 // on with a session, which may have some.
 func hasWhatToWaitFor(h wire.Header, body []byte) bool {
-	const withMaxBytes, withIsolation, withSessions, firstFlexible, withoutReplica = 3, 4, 7, 12, 15
-	r := kbin.Reader{Src: body}
-	flexible := h.Version >= firstFlexible
-	if flexible {
-		kmsg.SkipTags(&r) // wire has seen that they are there
-	}
-	if h.Version < withoutReplica {
-		r.Int32() // replica id
-	}
-	r.Int32() // wait
-	r.Int32() // at least so many bytes
-	if h.Version >= withMaxBytes {
-		r.Int32()
-	}
-	if h.Version >= withIsolation {
-		r.Int8()
-	}
-	if h.Version >= withSessions {
-		r.Int32() // session id
-		if epoch := r.Int32(); epoch > 0 {
-			return true
-		}
-	}
-	var topics int32
-	if flexible {
-		topics = r.CompactArrayLen()
-	} else {
-		topics = r.ArrayLen()
-	}
-	return !r.Ok() || topics > 0
+	s := startOfFetch(h, body)
+	return s.epoch > 0 || !s.ok || s.topics > 0
 }

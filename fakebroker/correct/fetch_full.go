@@ -3,7 +3,6 @@ package correct
 import (
 	"slices"
 
-	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker/wire"
@@ -32,41 +31,25 @@ func fetchingFully(c Cluster) []Correction {
 // without looking: because it is incremental (KIP-227) and lists what is new only,
 // or for one partition.
 func listsWhatItMust(h wire.Header, body []byte) bool {
-	const withSessions, firstFlexible, byID, withoutReplica = 7, 12, 13, 15
-	r := kbin.Reader{Src: body}
-	flexible := h.Version >= firstFlexible
-	if flexible {
-		kmsg.SkipTags(&r)
+	const firstFlexible, byID = 12, 13
+	s := startOfFetch(h, body)
+	if s.epoch > 0 {
+		return true
 	}
-	if h.Version < withoutReplica {
-		r.Int32() // replica id
-	}
-	r.Int32() // wait
-	r.Int32() // at least so many bytes
-	r.Int32() // at most so many
-	r.Int8()  // isolation level
-	if h.Version >= withSessions {
-		r.Int32() // session id
-		if epoch := r.Int32(); r.Ok() && epoch > 0 {
-			return true
-		}
-	}
-	var topics, partitions int32
+	r := &s.rest
+	var partitions int32
 	switch {
 	case h.Version >= byID:
-		topics = r.CompactArrayLen()
 		r.Span(len([16]byte{}))
 		partitions = r.CompactArrayLen()
-	case flexible:
-		topics = r.CompactArrayLen()
+	case h.Version >= firstFlexible:
 		r.Span(int(r.Uvarint()) - 1)
 		partitions = r.CompactArrayLen()
 	default:
-		topics = r.ArrayLen()
 		r.Span(int(r.Int16()))
 		partitions = r.ArrayLen()
 	}
-	return r.Ok() && topics == 1 && partitions <= 1
+	return r.Ok() && s.topics == 1 && partitions <= 1
 }
 
 // fetchTopic is how fetches name a topic: by name or, since version 13, by id.

@@ -107,29 +107,8 @@ func judging(c Cluster, name string, topics func() topicSet, of func(topic strin
 // writesElsewhere reports, from how it begins, that a produce request is for a
 // single topic that is none of these.
 func writesElsewhere(p topicSet, h wire.Header, body []byte) bool {
-	const firstTransactional, firstFlexible = 3, 9
-	r := kbin.Reader{Src: body}
-	flexible := h.Version >= firstFlexible
-	switch {
-	case flexible:
-		kmsg.SkipTags(&r)
-		r.CompactNullableString()
-	case h.Version >= firstTransactional:
-		r.NullableString()
-	}
-	r.Int16() // acks
-	r.Int32() // timeout
-	var topics int32
-	var name, id []byte
-	switch {
-	case h.Version >= producedByID:
-		topics, id = r.CompactArrayLen(), r.Span(len([16]byte{}))
-	case flexible:
-		topics, name = r.CompactArrayLen(), r.Span(int(r.Uvarint())-1)
-	default:
-		topics, name = r.ArrayLen(), r.Span(int(r.Int16()))
-	}
-	return r.Ok() && topics == 1 && !p.has(name, id)
+	s := startOfProduce(h, body)
+	return s.first && s.topics == 1 && !p.has(s.name, s.id)
 }
 
 // judgeBatches takes batches that are refused out of a request, and changes

@@ -3,7 +3,6 @@ package correct
 import (
 	"slices"
 
-	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -32,11 +31,14 @@ func limits(c Cluster) []Correction {
 		},
 		{
 			Rule: wire.Rule{
-				Name:        "Produce tells unknown topic ids apart",
-				Wants:       func(h wire.Header) bool { return h.Key == kmsg.Produce && h.Version >= producedByID },
-				SkipRequest: func(_ wire.Header, body []byte) bool { return producedTopics(body) == 1 },
-				Request:     asked(func(x *wire.Exchange, req *kmsg.ProduceRequest) { produceKnown(c, x, req) }),
-				Answer:      refuseUnknown,
+				Name:  "Produce tells unknown topic ids apart",
+				Wants: func(h wire.Header) bool { return h.Key == kmsg.Produce && h.Version >= producedByID },
+				SkipRequest: func(h wire.Header, body []byte) bool {
+					s := startOfProduce(h, body)
+					return s.ok && s.topics == 1
+				},
+				Request: asked(func(x *wire.Exchange, req *kmsg.ProduceRequest) { produceKnown(c, x, req) }),
+				Answer:  refuseUnknown,
 			},
 			Restores:  "KIP-516: a partition of an unknown topic id is answered with UNKNOWN_TOPIC_ID, under its topic id",
 			Upstream:  "00_produce.go takes partitions of unknown topic ids for one another, and panics",
@@ -87,24 +89,6 @@ func partitionsAdded(c Cluster, req *kmsg.CreatePartitionsRequest) (total int) {
 		total += max(0, int(t.Count)-len(topic.Leaders))
 	}
 	return total
-}
-
-// producedByID is the first version of Produce that names topics by their ids.
-const producedByID = 13
-
-// producedTopics is the number of topics in a Produce request of which the body
-// begins so, -1 when it cannot be told.
-func producedTopics(body []byte) int {
-	r := kbin.Reader{Src: body}
-	kmsg.SkipTags(&r)
-	r.CompactNullableString() // transactional id
-	r.Int16()                 // acks
-	r.Int32()                 // timeout
-	n := r.CompactArrayLen()
-	if !r.Ok() {
-		return -1
-	}
-	return int(n)
 }
 
 // produceKnown asks the broker for the topics that it knows.

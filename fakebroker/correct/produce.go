@@ -3,7 +3,6 @@ package correct
 import (
 	"encoding/binary"
 
-	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -29,16 +28,8 @@ func producing(c Cluster) []Correction {
 
 // outsideTransactions reports that a produce request has no transactional id.
 func outsideTransactions(h wire.Header, body []byte) bool {
-	const firstFlexible = 9
-	r := kbin.Reader{Src: body}
-	var id *string
-	if h.Version >= firstFlexible {
-		kmsg.SkipTags(&r)
-		id = r.CompactNullableString()
-	} else {
-		id = r.NullableString()
-	}
-	return r.Ok() && id == nil
+	s := startOfProduce(h, body)
+	return s.ok && !s.transactional
 }
 
 func (t *transactions) fencesWriter(x *wire.Exchange, req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) (changed bool) {
