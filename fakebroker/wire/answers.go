@@ -130,6 +130,7 @@ func (s *Session) gatherAnswer(p []byte) (int, error) {
 
 // endGathered completes the answer that was gathered.
 func (s *Session) endGathered() error {
+	growStack()
 	x := s.wanted
 	x.answer = s.gathered
 	s.gathered, s.wanted = nil, nil

@@ -9,12 +9,16 @@
 //	rules := new(wire.Rules)
 //	remove := rules.Add(wire.Rule{
 //		Name:   "slow commits",
-//		Wants:  wire.Keys(kmsg.OffsetCommit),
+//		Keys:  wire.Keys(kmsg.OffsetCommit),
 //		Answer: func(x *wire.Exchange) { x.Delay(3 * time.Second) },
 //	})
 //	defer remove()
 //	open := func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:9092") }
 //	ln, err := wire.Listen(open, wire.Config{Rules: rules})
+//
+// A request whose body cannot be what its API and version say, by package shape, ends
+// its connection, as one does that has no header: a broker, and whoever decodes a
+// body here, believes the numbers in it.
 //
 // The [Listener] is a net.Listener, so a broker written in Go accepts from it
 // and never knows. A [Session] is the same for a single connection: a broker's

@@ -18,6 +18,12 @@ type Door struct {
 	// the TLS handshake, and unseen by rules and client. Nil: nobody does, for
 	// clients that authenticate themselves and brokers that do not ask.
 	Login func(client net.Conn) (user, password string)
+
+	// SASL says that clients authenticate themselves. Until a rule has said
+	// who a client is, by [Exchange.Authenticated], requests other than
+	// ApiVersions, SaslHandshake and SaslAuthenticate end the connection, and no
+	// rule sees them.
+	SASL bool
 }
 
 // Listen opens a listener with one door. Open is called again each time it comes

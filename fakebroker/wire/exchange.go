@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,6 +34,8 @@ type Exchange struct {
 	resp      kmsg.Response
 	respDirty bool // the answer differs from answer
 	replied   bool // the answer is a rule's
+	silent    bool // the client is not answered
+	confirmed bool // the broker is asked for an answer all the same
 	login     bool // the session's own, which the client does not see
 
 	bare bool // a SASL token without a header, and so is its answer
@@ -66,9 +69,18 @@ func (x *Exchange) Keep(key, value any) {
 // Kept is what [Exchange.Keep] was given under a key, nil when it was given nothing.
 func (x *Exchange) Kept(key any) any { return x.kept[key] }
 
-// User is who the connection was authenticated as without the client: see [Door].
-// It is empty where clients authenticate themselves, or nobody does.
-func (x *Exchange) User() string { return x.session.user }
+// User is who the connection belongs to: whom [Door].Login named, or who a rule
+// said has authenticated. It is false while nobody has, and where nobody asks.
+func (x *Exchange) User() (name string, known bool) {
+	if p := x.session.user.Load(); p != nil {
+		return *p, true
+	}
+	return "", false
+}
+
+// Authenticated says who the client is, from the answer to its authentication on.
+// Requests that it sent without waiting for that answer are read after it.
+func (x *Exchange) Authenticated(user string) { x.session.user.Store(&user) }
 
 // RemoteAddr is the client's address, nil when it is not known.
 func (x *Exchange) RemoteAddr() net.Addr { return x.session.cfg.Remote }
@@ -94,7 +106,7 @@ func (x *Exchange) Original() (kmsg.Request, error) {
 	if x.frame == nil {
 		return nil, errors.New("the request was not kept: the rule is one for answers only")
 	}
-	req := kmsg.RequestForKey(x.Key.Int16())
+	req := newRequest(x.Key)
 	req.SetVersion(x.Version)
 	r := kbin.Reader{Src: x.frame[x.body:]}
 	if req.IsFlexible() {
@@ -119,6 +131,32 @@ func (x *Exchange) SetRequest(req kmsg.Request) {
 func (x *Exchange) Reply(resp kmsg.Response) {
 	x.resp, x.respDirty, x.replied = resp, true, true
 }
+
+// Repeat is Reply with the answer to an earlier request, as [Exchange.Answered] had
+// it: for questions that have one answer, and many who ask.
+func (x *Exchange) Repeat(answer []byte) {
+	x.answer = bytes.Clone(answer)
+	binary.BigEndian.PutUint32(x.answer[frameSize:], uint32(x.CorrelationID))
+	x.resp, x.respDirty, x.replied = nil, false, true
+}
+
+// Replied reports whether a rule answers in the broker's place.
+func (x *Exchange) Replied() bool { return x.replied }
+
+// Answered is the answer as the client would have it now, for [Exchange.Repeat] in
+// exchanges of the same API and version. It is nil where there is none, or it
+// cannot be encoded.
+func (x *Exchange) Answered() []byte {
+	frame, err := x.answerFrame()
+	if err != nil || len(frame) < answerHead {
+		return nil
+	}
+	return bytes.Clone(frame)
+}
+
+// Asked is the request's body as the client sent it, with the header's tags before
+// it. It is not to be changed.
+func (x *Exchange) Asked() []byte { return x.frame[x.body:] }
 
 // Response decodes the answer, once; before there is one it is an error. It is
 // shared by all rules: change it only to hand it to [Exchange.SetResponse].
@@ -145,6 +183,28 @@ func (x *Exchange) SetResponse(resp kmsg.Response) { x.resp, x.respDirty = resp,
 // several rules add up. Later messages of the same connection wait behind it,
 // other connections do not.
 func (x *Exchange) Delay(d time.Duration) { x.delay += max(d, 0) }
+
+// Silent reports whether the client is sent no answer: a produce request with
+// acks=0.
+func (x *Exchange) Silent() bool { return x.silent }
+
+// Confirm has the broker answer a request that is [Exchange.Silent], for the rules:
+// it is asked with acks=1, and the client is still sent nothing. The connection
+// stays open to the broker until it has answered, also when the client hangs up
+// behind the request, unless an answer to an earlier one fails to reach the client.
+// It is for Rule.Request, and does nothing for other requests.
+func (x *Exchange) Confirm() {
+	r, err := x.Request()
+	if err != nil || !x.silent {
+		return
+	}
+	if req, ok := r.(*kmsg.ProduceRequest); ok {
+		asked := *req
+		asked.Acks = 1
+		x.SetRequest(&asked)
+		x.confirmed = true
+	}
+}
 
 // Cut closes the connection in place of passing the message on: from Request
 // the broker never acts, from Answer it has acted and nobody hears of it.
@@ -223,7 +283,7 @@ func (x *Exchange) answerFrame() ([]byte, error) {
 	if x.Key != kmsg.ApiVersions || x.replied {
 		resp.SetVersion(x.Version) // ApiVersions may be answered in version 0
 	}
-	return appendResponse(nil, x.CorrelationID, resp), nil
+	return appendResponse(make([]byte, 0, len(x.answer)+64), x.CorrelationID, resp), nil
 }
 
 // flexibleHeader reports whether an answer's header ends in tags. ApiVersions
@@ -248,7 +308,7 @@ func appendResponse(dst []byte, correlation int32, resp kmsg.Response) []byte {
 // bytes in what it returns are the frame's.
 func decodeResponse(key kmsg.Key, version int16, frame []byte) (kmsg.Response, error) {
 	const correlation = 4
-	resp := kmsg.ResponseForKey(key.Int16())
+	resp := newResponse(key)
 	if resp == nil || len(frame) < correlation {
 		return nil, fmt.Errorf("%w: answer to %s of %d bytes", ErrMalformed, key.Name(), len(frame))
 	}

@@ -85,7 +85,7 @@ func TestSession_bareTokensAreFramedForABrokerThatWantsThem(t *testing.T) {
 	var tokens []string
 	rules := new(wire.Rules)
 	rules.Add(wire.Rule{
-		Wants: wire.Keys(kmsg.SASLHandshake, kmsg.SASLAuthenticate),
+		Keys: wire.Keys(kmsg.SASLHandshake, kmsg.SASLAuthenticate),
 		Request: func(x *wire.Exchange) {
 			req, err := x.Request()
 			if err != nil {

@@ -21,18 +21,26 @@ type Header struct {
 	ClientID      string   // empty when null
 }
 
-// Keys is a [Rule.Wants] for requests of some APIs. No keys means every API.
-func Keys(keys ...kmsg.Key) func(Header) bool {
-	if len(keys) == 0 {
-		return func(Header) bool { return true }
-	}
-	var set [128]bool
+// KeySet is a set of APIs. The zero value is every API.
+type KeySet struct {
+	some bool
+	bits [2]uint64
+}
+
+// Keys are some APIs. No keys means every API.
+func Keys(keys ...kmsg.Key) (s KeySet) {
+	s.some = len(keys) > 0
 	for _, k := range keys {
-		if k >= 0 && int(k) < len(set) {
-			set[k] = true
+		if k >= 0 && int(k) < 64*len(s.bits) {
+			s.bits[k/64] |= 1 << (k % 64)
 		}
 	}
-	return func(h Header) bool { return int(h.Key) < len(set) && set[h.Key] }
+	return s
+}
+
+// Has reports whether an API is in the set.
+func (s KeySet) Has(k kmsg.Key) bool {
+	return !s.some || k >= 0 && int(k) < 64*len(s.bits) && s.bits[k/64]&(1<<(k%64)) != 0
 }
 
 // ErrMalformed is wrapped by the errors of connections that were closed because
@@ -105,7 +113,7 @@ func parseHeader(b []byte, known string) (h Header, body int, err error) {
 var firstFlexible = func() (first [kmsg.MaxKey + 1]int16) {
 	for k := range first {
 		first[k] = math.MaxInt16
-		req := kmsg.RequestForKey(int16(k))
+		req := newRequest(kmsg.Key(k))
 		if req == nil {
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"example.com/kafkatest/fakebroker/internal/pipe"
 )
 
 // Listener is a broker's listener: connections that it accepts are followed by
@@ -167,7 +169,7 @@ func (f followed) Close() error                { return f.session.HangUp() }
 
 func (l *Listener) follow(c net.Conn, door int) net.Conn {
 	cfg := l.cfg
-	cfg.Remote, cfg.Listener, cfg.Login = c.RemoteAddr(), door, l.doors[door].Login
+	cfg.Remote, cfg.Listener, cfg.Login, cfg.SASL = c.RemoteAddr(), door, l.doors[door].Login, l.doors[door].SASL
 	s := NewSession(c, cfg)
 	s.done = func() {
 		l.mu.Lock()
@@ -195,7 +197,7 @@ func (l *Listener) Dial(ctx context.Context, remote net.Addr, rules *Rules) (net
 	if remote == nil {
 		remote = l.addrs[0]
 	}
-	server, client := net.Pipe()
+	server, client := pipe.New()
 	accepted := private{server, remote}
 	if rules != nil {
 		cfg := l.cfg

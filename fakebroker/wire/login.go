@@ -14,7 +14,7 @@ import (
 func (s *Session) login() {
 	conn, _ := s.client.(net.Conn) // what is no connection has no certificate to look at
 	user, password := s.cfg.Login(conn)
-	s.user = user
+	s.user.Store(&user)
 
 	const (
 		handshakeVersion    = 1 // the first whose tokens have headers

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Rule is one thing that watches or changes traffic. Its functions are called
@@ -13,8 +15,11 @@ type Rule struct {
 	// Name is for logs.
 	Name string
 
-	// Wants decides from the header alone; it is called for every request and
-	// must be cheap. Nil wants everything.
+	// Keys are the APIs that the rule is for. The zero value is every API.
+	Keys KeySet
+
+	// Wants decides from the header alone; it is called for every request of
+	// the rule's APIs and must be cheap. Nil wants them all.
 	Wants func(Header) bool
 
 	// SkipRequest reports, from how a request's body begins (with the header's
@@ -27,9 +32,18 @@ type Rule struct {
 	// called.
 	Request func(*Exchange)
 
+	// Act is called with a request as all rules have left it, in place of handing it
+	// to the broker, once the answers to all earlier ones of the connection are
+	// written: a broker acts on one at a time. What the rule replies is the answer;
+	// when it does not reply, the broker has the request after all. It is not called
+	// when an earlier rule has replied. Neither the client's hanging up nor the end
+	// of the session ends it, so what it does is done whole. Nil: not called.
+	Act func(*Exchange)
+
 	// Answer is called with an answer before the client has it. Requests that
-	// are not answered (produce with acks=0) and those whose connection ends
-	// first do not get here. Nil: not called.
+	// are not answered (produce with acks=0) do not get here, but for those that
+	// a rule has had confirmed (see [Exchange.Confirm]); nor do those whose
+	// connection ends first. Nil: not called.
 	Answer func(*Exchange)
 
 	// Unanswered is called with a request when the broker closes the
@@ -59,17 +73,55 @@ type Rule struct {
 // concurrent use, and changes apply to requests that come later.
 type Rules struct {
 	mu   sync.Mutex
-	list atomic.Pointer[[]*Rule]
+	list atomic.Pointer[ruleList]
 }
 
-// Add adds a rule after the others and returns what takes it out again, which
-// may be called more than once.
-func (rs *Rules) Add(r Rule) (remove func()) {
-	p := &r
-	rs.change(func(l []*Rule) []*Rule { return append(l, p) })
+// ruleList is all rules at one time, and those for each API that was asked for.
+type ruleList struct {
+	all   []*Rule
+	byKey [kmsg.MaxKey + 1]atomic.Pointer[[]*Rule]
+}
+
+// of are the rules for an API.
+func (l *ruleList) of(key kmsg.Key) []*Rule {
+	known := key >= 0 && int(key) < len(l.byKey)
+	if known {
+		if p := l.byKey[key].Load(); p != nil {
+			return *p
+		}
+	}
+	n := 0
+	for _, r := range l.all {
+		if r.Keys.Has(key) {
+			n++
+		}
+	}
+	of := make([]*Rule, 0, n)
+	for _, r := range l.all {
+		if r.Keys.Has(key) {
+			of = append(of, r)
+		}
+	}
+	if known {
+		l.byKey[key].Store(&of)
+	}
+	return of
+}
+
+// Add adds rules after the others, in their order, and returns what takes them
+// out again, which may be called more than once. Many are cheaper added at once.
+func (rs *Rules) Add(rules ...Rule) (remove func()) { return rs.Take(slices.Clone(rules)) }
+
+// Take is Add for rules that are given away: the slice is not to be changed.
+func (rs *Rules) Take(rules []Rule) (remove func()) {
+	added := make([]*Rule, len(rules))
+	for i := range rules {
+		added[i] = &rules[i]
+	}
+	rs.change(func(l []*Rule) []*Rule { return append(l, added...) })
 	return func() {
 		rs.change(func(l []*Rule) []*Rule {
-			return slices.DeleteFunc(l, func(o *Rule) bool { return o == p })
+			return slices.DeleteFunc(l, func(r *Rule) bool { return slices.Contains(added, r) })
 		})
 	}
 }
@@ -77,25 +129,25 @@ func (rs *Rules) Add(r Rule) (remove func()) {
 func (rs *Rules) change(f func([]*Rule) []*Rule) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	l := f(slices.Clone(rs.all()))
-	rs.list.Store(&l)
-}
-
-func (rs *Rules) all() []*Rule {
-	if rs == nil {
-		return nil
-	}
+	var was []*Rule
 	if l := rs.list.Load(); l != nil {
-		return *l
+		was = slices.Clone(l.all)
 	}
-	return nil
+	rs.list.Store(&ruleList{all: f(was)})
 }
 
 // wanting returns the rules that want a request, nil when there are none. body
 // is how it begins.
 func (rs *Rules) wanting(h Header, body []byte) []*Rule {
+	if rs == nil {
+		return nil
+	}
+	l := rs.list.Load()
+	if l == nil {
+		return nil
+	}
 	var out []*Rule
-	for _, r := range rs.all() {
+	for _, r := range l.of(h.Key) {
 		if (r.Wants == nil || r.Wants(h)) && (r.SkipRequest == nil || !r.SkipRequest(h, body)) {
 			out = append(out, r)
 		}
@@ -105,7 +157,7 @@ func (rs *Rules) wanting(h Header, body []byte) []*Rule {
 
 // needRequest reports whether one of the rules is to see the request.
 func needRequest(rules []*Rule) bool {
-	return slices.ContainsFunc(rules, func(r *Rule) bool { return r.Request != nil || !r.AnswerOnly })
+	return slices.ContainsFunc(rules, func(r *Rule) bool { return r.Request != nil || r.Act != nil || !r.AnswerOnly })
 }
 
 // skips reports whether the rule does not need to see an answer, as the broker

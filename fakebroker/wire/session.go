@@ -26,6 +26,9 @@ type Config struct {
 	// Login is the door's: see [Door]. A [Listener] fills it in.
 	Login func(client net.Conn) (user, password string)
 
+	// SASL is the door's: see [Door]. A [Listener] fills it in.
+	SASL bool
+
 	// Remote is the client's address, for [Exchange.RemoteAddr]. A [Listener]
 	// fills it in.
 	Remote net.Addr
@@ -73,9 +76,9 @@ type Session struct {
 	// waits for it must be seen as waiting by a bubble.
 	turn chan struct{}
 
-	answering atomic.Bool // an answer of the broker's is being written
-	memory    sync.Map    // of the rules
-	user      string      // that Config.Login named, before the first request
+	answering atomic.Bool            // an answer of the broker's is being written
+	memory    sync.Map               // of the rules
+	user      atomic.Pointer[string] // who the client is, nil while nobody has said
 
 	mu    sync.Mutex
 	queue []awaited // requests still to be answered, oldest first
@@ -84,6 +87,7 @@ type Session struct {
 
 // awaited is a request that an answer is owed for.
 type awaited struct {
+	step        chan struct{} // closed when it is answered; nil for what nothing waits for
 	correlation int32
 	opaque      bool      // a bare SASL token: no correlation id comes back
 	ready       bool      // a rule has answered it
@@ -94,7 +98,7 @@ type awaited struct {
 func NewSession(client io.ReadWriteCloser, cfg Config) *Session {
 	s := &Session{cfg: cfg.withDefaults(), client: client, turn: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.in = bufio.NewReaderSize(client, peekSize)
+	s.in = bufio.NewReaderSize(client, roomAtFirst)
 	return s
 }
 
@@ -175,6 +179,9 @@ func (s *Session) oldest() (awaited, bool) {
 func (s *Session) answered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if step := s.queue[0].step; step != nil {
+		close(step)
+	}
 	s.queue[0] = awaited{}
 	if s.queue = s.queue[1:]; len(s.queue) == 0 {
 		s.queue = nil // lets go of what the slice has grown to
@@ -203,6 +210,9 @@ func (s *Session) complete(x *Exchange) error {
 	}
 	if err := x.run(x.shown); err != nil {
 		return err
+	}
+	if x.silent {
+		return nil
 	}
 	frame, err := x.answerFrame()
 	if err != nil {

@@ -35,7 +35,7 @@ func (s *Session) passToken(size int) error {
 	}
 	s.opaque--
 	if !s.framed {
-		s.await(awaited{opaque: true})
+		s.await(awaited{opaque: true, step: s.beginStep(kmsg.SASLAuthenticate)})
 		s.toBroker = frameSize + size
 		return nil
 	}
