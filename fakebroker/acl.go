@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -162,6 +163,18 @@ func (c Config) checkUsers() error {
 	return nil
 }
 
+// checkCertificates refuses certificates that would be asked for and not verified,
+// where they are to say who a client is: anybody can make one of any name.
+func (c Config) checkCertificates() error {
+	if c.TLS == nil || !c.authorizes() || !slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.TLS && !l.SASL }) {
+		return nil
+	}
+	if a := c.TLS.ClientAuth; a == tls.RequestClientCert || a == tls.RequireAnyClientCert {
+		return badConfig("TLS", "ClientAuth %v: a certificate that is not verified does not say who a client is; use %v or %v", a, tls.VerifyClientCertIfGiven, tls.RequireAndVerifyClientCert)
+	}
+	return nil
+}
+
 // users says to kfake who there is.
 func (b *Broker) users() []kfake.Opt {
 	if !b.cfg.authenticates() {
@@ -207,8 +220,9 @@ func (b *Broker) login(l Listener) func(net.Conn) (user, password string) {
 	return func(client net.Conn) (user, password string) {
 		user = anonymous
 		if c, is := client.(*tls.Conn); is {
-			if certs := c.ConnectionState().PeerCertificates; len(certs) > 0 {
-				user = certs[0].Subject.String() // RFC 2253, as Kafka has it
+			// What nobody has verified names nobody.
+			if chains := c.ConnectionState().VerifiedChains; len(chains) > 0 {
+				user = chains[0][0].Subject.String() // RFC 2253, as Kafka has it
 			}
 		}
 		return user, b.passwordOf(user)

@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"example.com/kafkatest/fakebroker/correct"
 )
 
 // AnyPartition lets a record's key decide, see [Broker.Append].
@@ -16,13 +18,17 @@ const AnyPartition int32 = -1
 // to one partition together. A zero Timestamp means now, and so does any
 // in a topic with message.timestamp.type=LogAppendTime. Records of a partition
 // keep their order; rules and faults do not touch them. It returns them with
-// partition, offset and timestamp. An error wraps [ErrUnknownTopic] or
+// partition, offset and timestamp. An error wraps [ErrUnknownTopic],
+// [ErrInvalidTopic] (of an internal one, __consumer_offsets and the like) or
 // [ErrClosed], or says what the broker refuses; some may have been written then.
 // It is safe for concurrent use.
 func (b *Broker) Append(ctx context.Context, topic string, records ...Record) ([]Record, error) {
 	parts, err := b.Partitions(topic)
 	if err != nil {
 		return nil, err
+	}
+	if correct.IsInternal(topic) {
+		return nil, isInternal(topic)
 	}
 	if t, ok := (corrected{b}).Topic(topic); ok && t.Compacted {
 		for i, r := range records {
@@ -65,4 +71,8 @@ func (b *Broker) Append(ctx context.Context, topic string, records ...Record) ([
 		out = append(out, plainRecord(r))
 	}
 	return out, nil
+}
+
+func isInternal(topic string) error {
+	return fmt.Errorf("%w: %s is internal, and is written by coordinators only; use another", ErrInvalidTopic, topic)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -44,21 +45,66 @@ func tagged(req kmsg.Request, tag uint32) (yes bool) {
 // ask puts one question to a broker as the inspector: past all rules and faults,
 // also while clients find it down.
 func (b *Broker) ask(ctx context.Context, node int32, req kmsg.Request) (kmsg.Response, error) {
+	b.noticeGroup(req)
 	var resp kmsg.Response
 	err := b.do(func() error {
-		c, err := b.dial(ctx, node, nil, inspector)
-		if err != nil {
+		c, idle := b.askers.take(node)
+		if !idle {
+			var err error
+			if c, err = b.dial(ctx, node, nil, inspector); err != nil {
+				return err
+			}
+		}
+		var err error
+		if resp, err = c.ask(ctx, req); err != nil || ctx.Err() != nil { // which closes the connection
+			c.close()
 			return err
 		}
-		defer c.close()
-		resp, err = c.ask(ctx, req)
-		return err
+		b.askers.put(node, c)
+		return nil
 	})
 	return resp, err
 }
 
 // asker is a connection of the broker's own, as the inspector or another user.
 type asker struct{ conn net.Conn }
+
+// askers are the inspector's connections that nobody uses at present: a
+// connection costs several times what a question does.
+type askers struct {
+	mu   sync.Mutex
+	idle map[int32][]asker // by broker
+}
+
+func (as *askers) take(node int32) (c asker, ok bool) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	idle := as.idle[node]
+	if len(idle) == 0 {
+		return asker{}, false
+	}
+	last := len(idle) - 1
+	c, as.idle[node] = idle[last], idle[:last]
+	return c, true
+}
+
+func (as *askers) put(node int32, c asker) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if as.idle == nil {
+		as.idle = make(map[int32][]asker)
+	}
+	as.idle[node] = append(as.idle[node], c)
+}
+
+// close closes them. None is in use, nor will be.
+func (as *askers) close() {
+	for _, idle := range as.idle {
+		for _, c := range idle {
+			c.close()
+		}
+	}
+}
 
 func (b *Broker) dial(ctx context.Context, node int32, remote net.Addr, user string) (asker, error) {
 	conn, err := b.listeners[node].Dial(ctx, remote, nil)

@@ -1,15 +1,13 @@
 package fakebroker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,24 +26,31 @@ var ErrClosed = errors.New("broker is closed")
 type Broker struct {
 	cfg       Config
 	cluster   *kfake.Cluster
-	network   *kfake.VirtualNetwork // nil for TCP
-	listeners []*wire.Listener      // by kfake's node id, as all of what has one inside the process
-	told      [][]hostport          // what clients are told, by listener and node id
-	ports     []*port               // for TCP
+	network   *memory          // nil for TCP
+	listeners []*wire.Listener // by kfake's node id, as all of what has one inside the process
+	told      [][]hostport     // what clients are told, by listener and node id
+	ports     []*port          // for TCP
 	rules     *wire.Rules
 	made      *certificates   // nil when the config has its own
 	password  string          // of the inspector, when connections have a user
 	insiders  map[string]bool // users with that password
+	unlock    func()          // of DataDir, nil when there is none
+	older     bool            // they speak as a release before Kafka 4
 
 	transactional atomic.Bool   // logs may hold control records
 	lastFault     atomic.Uint32 // id of the last fault
 	ends          ends
 	outage        outage
 	observers     observers
+	askers        askers
 	coordinators  coordination
 	replicas      correct.Placements
+	unfinished    correct.Unfinished
 	compaction    correct.Compaction
 	timestamps    correct.Timestamps
+	internal      correct.Internal
+	static        static
+	groupNames    groupNames
 
 	mu     sync.RWMutex // held by whoever asks the cluster, exclusively by Close
 	closed bool
@@ -92,14 +97,20 @@ func Start(cfg Config) (*Broker, error) {
 	}
 	b := &Broker{cfg: cfg, rules: new(wire.Rules), insiders: make(map[string]bool)}
 	b.transactional.Store(cfg.DataDir != "") // who knows what was written before
+	b.groupNames.unknown.Store(cfg.DataDir != "")
 	if cfg.authenticates() {
 		b.password = rand.Text()
 	}
+	if err := b.takeDataDir(); err != nil {
+		return nil, err
+	}
 	if err := b.certify(); err != nil {
+		b.releaseDataDir()
 		return nil, err
 	}
 	if err := b.listen(); err != nil {
 		b.stopListening()
+		b.releaseDataDir()
 		return nil, err
 	}
 	b.correct()
@@ -120,15 +131,11 @@ func (b *Broker) stopListening() {
 }
 
 func (b *Broker) start() error {
-	if b.cfg.DataDir != "" {
-		// kfake keeps users there too, passwords included, and would prefer
-		// them to the config's.
-		err := os.Remove(filepath.Join(b.cfg.DataDir, "sasl.json"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &ConfigError{Field: "DataDir", Err: err}
-		}
-	}
-	cluster, err := kfake.NewCluster(b.options()...)
+	options := b.options()
+	b.mu.Lock() // a client may come, and have something asked, before this returns
+	cluster, err := kfake.NewCluster(options...)
+	b.cluster = cluster
+	b.mu.Unlock()
 	if err != nil {
 		b.stopListening()
 		if b.cfg.DataDir != "" {
@@ -136,24 +143,25 @@ func (b *Broker) start() error {
 		}
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
-	b.cluster = cluster
 	if err := b.createACLs(); err != nil {
 		return err
 	}
-	for _, name := range b.topicNames() { // from an earlier run
-		correct.Adopt(corrected{b}, name)
-		b.lookAt(name)
+	if b.cfg.DataDir != "" {
+		for _, name := range b.topicNames() { // from an earlier run
+			correct.Adopt(corrected{b}, name)
+			b.lookAt(name)
+		}
 	}
 	for _, t := range b.cfg.Topics {
 		err := b.CreateTopic(t)
 		if b.cfg.DataDir != "" && errors.Is(err, ErrTopicExists) {
-			continue // from an earlier run
+			err = b.keptTopic(t)
 		}
 		if err != nil {
 			return &ConfigError{Field: "Topics", Err: err}
 		}
 	}
-	return nil
+	return b.noticeIdleACLs()
 }
 
 // options says to kfake what the config says to us.
@@ -168,6 +176,7 @@ func (b *Broker) options() []kfake.Opt {
 			return ln, nil
 		}),
 		kfake.DefaultNumPartitions(b.cfg.partitions()),
+		kfake.GroupMaxSessionTimeout(cmp.Or(b.cfg.MaxSessionTimeout, defaultSession)),
 		kfake.BrokerConfigs(correct.Applied(b.cfg.BrokerConfig)),
 		kfake.WithLogger(logger{b.cfg.Logger}),
 	}
@@ -176,9 +185,6 @@ func (b *Broker) options() []kfake.Opt {
 	}
 	if b.cfg.DataDir != "" {
 		opts = append(opts, kfake.DataDir(b.cfg.DataDir))
-	}
-	if b.cfg.MaxSessionTimeout > 0 {
-		opts = append(opts, kfake.GroupMaxSessionTimeout(b.cfg.MaxSessionTimeout))
 	}
 	opts = append(opts, likeKafka()...)
 	opts = append(opts, b.users()...)
@@ -197,9 +203,11 @@ func (b *Broker) Close() error {
 		return nil
 	}
 	b.stopListening()
+	b.askers.close()
 	if b.cluster != nil {
 		b.cluster.Close()
 	}
+	b.releaseDataDir()
 	return nil
 }
 
@@ -246,7 +254,7 @@ func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	case kfake.LogLevelError:
 		lv = slog.LevelError
 	case kfake.LogLevelWarn:
-		lv = slog.LevelWarn
+		lv = slog.LevelInfo // such as a commit that comes too late, which tests do on purpose
 	}
 	if ctx := context.Background(); l.Enabled(ctx, lv) {
 		l.Log(ctx, lv, fmt.Sprintf(format, args...))

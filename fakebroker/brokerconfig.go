@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -41,7 +42,7 @@ const (
 	numPartitions   = "num.partitions"
 	replication     = "default.replication.factor"
 	longestSession  = "group.max.session.timeout.ms"
-	defaultSession  = 5 * time.Minute
+	defaultSession  = 30 * time.Minute
 	defaultReplicas = 3
 )
 
@@ -100,6 +101,7 @@ func (b corrected) TopicConfigs(name string) (map[string]string, bool) {
 		return nil, false
 	}
 	configs := make(map[string]string)
+	maps.Copy(configs, correct.InternalConfigs(name)) // where kfake is not told all
 	for k, v := range info.Configs {
 		if v != nil {
 			configs[k] = *v
@@ -108,9 +110,33 @@ func (b corrected) TopicConfigs(name string) (map[string]string, bool) {
 	return configs, true
 }
 
+// static is what brokers were started with, by kfake's node id, as far as it was
+// asked for: corrections ask often, and it stays the same.
+type static struct {
+	mu      sync.Mutex
+	configs map[int32]map[string]string
+}
+
 // BrokerConfigs are what a Kafka broker's server.properties would have to say for
 // it to be like this one.
 func (b corrected) BrokerConfigs(node int32) map[string]string {
+	b.static.mu.Lock()
+	defer b.static.mu.Unlock()
+	known, ok := b.static.configs[node]
+	if !ok {
+		if b.static.configs == nil {
+			b.static.configs = make(map[int32]map[string]string)
+		}
+		known = b.properties(node)
+		b.static.configs[node] = known
+	}
+	return known
+}
+
+// Kept reports whether the cluster may have been running before.
+func (b corrected) Kept() bool { return b.cfg.DataDir != "" }
+
+func (b corrected) properties(node int32) map[string]string {
 	c := &b.cfg
 	id := strconv.Itoa(int(b.id(node)))
 	out := map[string]string{

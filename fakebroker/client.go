@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
@@ -37,10 +36,29 @@ func (b *Broker) ListenerOptions(listener int) []kgo.Opt {
 	if b.network != nil {
 		opts = append(opts, kgo.WithDecompressor(newDecompressor()))
 	}
+	if b.network != nil && b.cfg.AsVersion == "" {
+		// A client that begins with versions that brokers do not have asks
+		// twice on each connection.
+		opts = append(opts, kgo.MaxVersions(kafkaVersions()))
+	}
 	if l.SASL {
 		opts = append(opts, kgo.SASL(b.cfg.SASL[0].mechanism()))
 	}
 	return opts
+}
+
+// Dial connects to the first listener's address of a broker, whatever carries its
+// connections, TLS included: the dialer of ClientOptions, for clients of other
+// libraries. It is safe for concurrent use. A client that makes many connections
+// has a [Broker.Dialer] of its own.
+func (b *Broker) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return b.dialer(0)(ctx, network, addr)
+}
+
+// Dialer is Dial for one client: in memory, whether that lives in the brokers' bubble
+// is looked up for its first connection only.
+func (b *Broker) Dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return b.dialer(0)
 }
 
 func (u User) mechanism() sasl.Mechanism {
@@ -59,7 +77,7 @@ type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 func (b *Broker) dialer(listener int) dialer {
 	dial := new(net.Dialer).DialContext
 	if b.network != nil {
-		dial = b.dialInMemory
+		dial = b.dialerInMemory()
 	}
 	l := b.cfg.Listeners[listener]
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -76,14 +94,17 @@ func (b *Broker) dialer(listener int) dialer {
 	}
 }
 
-// dialInMemory fails as TCP does where nobody listens: clients try again on a
+// dialerInMemory fails as TCP does where nobody listens: clients try again on a
 // refused connection, and give up on an error that they do not know.
-func (b *Broker) dialInMemory(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := b.network.DialContext(ctx, network, addr)
-	if err != nil && ctx.Err() == nil {
-		err = &net.OpError{Op: "dial", Net: b.cfg.Network.String(), Err: fmt.Errorf("%w (%s): %w", syscall.ECONNREFUSED, addr, err)}
+func (b *Broker) dialerInMemory() dialer {
+	at := new(bubbleOf)
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := b.network.dial(ctx, addr, at)
+		if err != nil && ctx.Err() == nil {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("%s in memory: %w", addr, err)}
+		}
+		return conn, err
 	}
-	return conn, err
 }
 
 // clientTLS trusts the server's own certificates, under a name they are for.

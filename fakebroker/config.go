@@ -71,8 +71,9 @@ type Config struct {
 	// first.
 	Listeners []Listener
 
-	// Topics exist from the start. One that DataDir has already stays as it is
-	// there.
+	// Topics exist from the start. One that DataDir has already keeps its
+	// configuration, and gets the partitions that it lacks; where it has more
+	// than are asked for, starting fails.
 	Topics []Topic
 
 	// AutoCreateTopics creates topics that clients ask for, with one partition
@@ -83,14 +84,16 @@ type Config struct {
 	// TLS is the server's side of TLS; its Certificates are what ClientOptions
 	// trusts. Nil means plain text, or with Listeners a certificate made at
 	// start for those with TLS. The subject of a verified client certificate is
-	// who the client is, where SASL does not say.
+	// who the client is, where SASL does not say. With ACLs or Superusers a
+	// ClientAuth that asks for certificates and does not verify them is refused.
 	TLS *tls.Config
 
 	// TLSDir is a folder to write a certificate to that was made at start, for
 	// clients to trust: ca.pem, and with it ca-key.pem, broker.pem,
 	// broker-key.pem, and client.pem and client-key.pem (User:CN=client) for
 	// clients that need one. A CA that is there is used again. One is made
-	// where TLS has no certificate. Empty means that none is written.
+	// where TLS has no certificate. Files of these names that were not made here
+	// are not touched: starting fails. Empty means that none is written.
 	TLSDir string
 
 	// SASL makes clients authenticate as one of these users. They may do
@@ -114,8 +117,12 @@ type Config struct {
 	AsVersion string
 
 	// DataDir keeps topics, records, groups and ACLs in files, to be found again
-	// by the next start. Users are always those of SASL. Empty means memory
-	// only.
+	// by the next start. Users are always those of SASL. ACLs that are found are
+	// in force when ACLs or Superusers is set, as without these there is no
+	// authorizer; else a warning is logged. One broker at a time has a folder:
+	// another one fails to start, but on Solaris and AIX, where that goes
+	// unnoticed. A folder with other files, and one whose files are damaged, are
+	// left as they are, and nothing starts. Empty means memory only.
 	DataDir string
 
 	// BrokerConfig sets broker configurations by their Kafka names, such as
@@ -128,7 +135,8 @@ type Config struct {
 	BrokerConfig map[string]string
 
 	// MaxSessionTimeout bounds the session timeout that group members may ask
-	// for (Kafka's group.max.session.timeout.ms). Zero means 5 minutes.
+	// for (Kafka's group.max.session.timeout.ms). Zero means 30 minutes, as in
+	// Kafka.
 	MaxSessionTimeout time.Duration
 
 	// Logger gets what the cluster has to say, mostly at debug level. Nil means
@@ -191,6 +199,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	if c, err = c.withListeners(); err != nil {
+		return c, err
+	}
+	if err := c.checkCertificates(); err != nil {
 		return c, err
 	}
 	if err := c.checkTopics(); err != nil {
@@ -269,7 +280,7 @@ func (c Config) checkTopics() error {
 func checkAddress(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("%q is not HOST:PORT, such as 127.0.0.1:9092", addr)
+		return fmt.Errorf("%q is not HOST:PORT, such as 127.0.0.1:9092 or [::1]:9092", addr)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("%q: port %q is not between 0 and 65535", addr, port)

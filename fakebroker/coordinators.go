@@ -49,8 +49,9 @@ type coordinatorMove struct {
 // coordinator reads them from its log. Hits counts the requests that were
 // refused because they came to the old coordinator.
 //
-// A node id that does not exist makes a fault that never strikes. While the
-// broker moved to is down, another one stands in for it, see [Broker.TakeDown].
+// A node id that does not exist, and the broker that is the coordinator already,
+// make a fault that never strikes. While the broker moved to is down, another one
+// stands in for it, see [Broker.TakeDown].
 func (b *Broker) MoveCoordinator(group string, to int32) *Fault {
 	return b.moveCoordinator(fmt.Sprintf("coordinator of group %s moved to broker %d", group, to), coordinated{groups, group}, to)
 }
@@ -62,10 +63,14 @@ func (b *Broker) MoveTransactionCoordinator(transactionalID string, to int32) *F
 }
 
 func (b *Broker) moveCoordinator(name string, c coordinated, to int32) *Fault {
-	f := &Fault{name: name, clear: func() {}}
+	f := b.newFault(name, 0)
 	to = b.node(to)
 	if !b.exists(to) {
-		f.name += ", which does not exist"
+		f.name, f.inert = f.name+", which does not exist", true
+		return f
+	}
+	if _, at := b.place(c); at == to {
+		f.name, f.inert = f.name+", where it is already", true
 		return f
 	}
 	m := &coordinatorMove{c, to, f}
@@ -75,7 +80,7 @@ func (b *Broker) moveCoordinator(name string, c coordinated, to int32) *Fault {
 			return slices.DeleteFunc(l, func(o *coordinatorMove) bool { return o == m })
 		})
 	}
-	return f
+	return f.begin()
 }
 
 // exists reports whether kfake has a broker of that number.
@@ -119,7 +124,7 @@ func (b *Broker) place(c coordinated) (inside, outside int32) {
 // displaced is a rule's Wants for as long as something is not where kfake has it.
 func (b *Broker) displaced(keys ...kmsg.Key) func(wire.Header) bool {
 	api := wire.Keys(keys...)
-	return func(h wire.Header) bool { return (b.outage.any.Load() || b.coordinators.any.Load()) && api(h) }
+	return func(h wire.Header) bool { return (b.outage.any.Load() || b.coordinators.any.Load()) && api.Has(h.Key) }
 }
 
 // nameCoordinators has FindCoordinator name those that clients shall ask.
@@ -231,12 +236,13 @@ func (b *Broker) refuseMisplaced(x *wire.Exchange, c coordinated, inside int32, 
 	if other == inside {
 		return nil
 	}
-	resp, err := b.askAs(x, other, req)
+	resp, err := b.askAs(x.Context(), x, other, req)
 	if err != nil {
 		return nil
 	}
 	if m := b.coordinators.moved(c); m != nil {
 		m.fault.strike(Scope{})
+		b.struckRequest(m.fault, x)
 	}
 	return resp
 }
@@ -250,7 +256,7 @@ func (b *Broker) askEach(x *wire.Exchange, parts []kmsg.Request) kmsg.Response {
 		inside, outside := b.place(c)
 		var resp kmsg.Response
 		if outside == x.Node {
-			resp, _ = b.askAs(x, inside, req) // nil when the cluster was closed
+			resp, _ = b.askAs(x.Context(), x, inside, req) // nil when the cluster was closed
 		} else {
 			resp = b.refuseMisplaced(x, c, inside, req)
 		}
@@ -278,7 +284,7 @@ func (b *Broker) listCoordinated(x *wire.Exchange, req kmsg.Request) {
 		if node == x.Node {
 			continue
 		}
-		if theirs, err := b.askAs(x, node, req); err == nil {
+		if theirs, err := b.askAs(x.Context(), x, node, req); err == nil {
 			list.Set(reflect.AppendSlice(list, listOf(theirs)))
 		}
 	}

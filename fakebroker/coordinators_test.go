@@ -286,3 +286,73 @@ func rawTo(t *testing.T, b *fakebroker.Broker, node int, req kmsg.Request) (kmsg
 	defer cancel()
 	return wire.Ask(ctx, conn, "raw", req)
 }
+
+// Nobody is served before they have authenticated, and everybody as who they are,
+// however much they send at once.
+func TestMoveCoordinator_servesAuthenticatedUsersOnly(t *testing.T) {
+	conf := threeBrokers()
+	conf.SASL = []fakebroker.User{{Mechanism: fakebroker.Plain, Name: "alice", Password: "secret"}, {Mechanism: fakebroker.Plain, Name: "root", Password: "secret"}}
+	conf.Listeners = []fakebroker.Listener{{SASL: true}, {}}
+	authorized := conf
+	authorized.Superusers = []string{"root"}
+	groups := []string{"g", "h"}
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Version, describe.Groups = 5, groups
+	del := kmsg.NewPtrDeleteGroupsRequest()
+	del.Version, del.Groups = 2, groups
+	authentication := func(user, password string) []kmsg.Request {
+		shake := kmsg.NewPtrSASLHandshakeRequest()
+		shake.Version, shake.Mechanism = 1, fakebroker.Plain
+		auth := kmsg.NewPtrSASLAuthenticateRequest()
+		auth.Version, auth.SASLAuthBytes = 2, []byte("\x00"+user+"\x00"+password)
+		return []kmsg.Request{shake, auth}
+	}
+	for name, conf := range map[string]fakebroker.Config{"SASL": conf, "SASL and ACLs": authorized} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, conf, func(t *testing.T, b *fakebroker.Broker) {
+				b.MoveCoordinator("g", 1)
+				for _, c := range []struct {
+					user, password string // none: does not authenticate
+					answers        int
+				}{{"", "", 0}, {"alice", "wrong", 1}, {"alice", "secret", 3}, {"root", "secret", 3}} {
+					for _, req := range []kmsg.Request{describe, del} {
+						for node := range 3 {
+							var reqs []kmsg.Request
+							if c.user != "" {
+								reqs = authentication(c.user, c.password)
+							}
+							reqs = append(reqs, req)
+							conn, err := dialNode(t, b, node)
+							noError(t, err)
+							// Two requests without authentication: the second one would tell of the first.
+							go func() { _, _ = conn.Write(pipelined(func(i int) int32 { return int32(i) }, reqs...)) }()
+							var last []byte
+							got := 0
+							for got < len(reqs) {
+								body, err := readBody(conn)
+								if err != nil {
+									break
+								}
+								last = body
+								got++
+							}
+							noError(t, conn.Close())
+							what := fmt.Sprintf("%s of %q at broker %d", kmsg.NameForKey(req.Key()), c.user, node)
+							if c.answers < 3 {
+								if got > max(c.answers, len(reqs)-1) {
+									t.Fatalf("%s: %d answers", what, got)
+								}
+								continue
+							}
+							equal(t, what+": answers", got, c.answers)
+							resp := req.ResponseKind()
+							noError(t, resp.ReadFrom(last[1:])) // behind the tags of its header
+							denied := firstError(resp) == kerr.GroupAuthorizationFailed.Code
+							equal(t, what+": denied", denied, name != "SASL" && c.user == "alice")
+						}
+					}
+				}
+			})
+		})
+	}
+}

@@ -15,29 +15,36 @@ import (
 // Kafka's, and what the inspection and the outages need to see. They come before
 // any fault.
 func (b *Broker) correct() {
+	const about = 144 // or some less
+	rules := make([]wire.Rule, 0, about)
 	if v, _ := release(b.cfg.AsVersion); v != nil { // checked before
-		b.rules.Add(b.speakAs(v))
+		b.older = isBefore4(v)
+		rules = append(rules, b.speakAs(v))
 	}
 	if len(b.cfg.NodeIDs) > 0 {
-		b.rules.Add(b.translateRequests())
+		rules = append(rules, b.translateRequests())
 	}
+	rules = append(rules, b.noticeGroups())
 	// Answers of other brokers are corrected like a broker's own.
-	b.rules.Add(b.askController())
-	b.rules.Add(b.serveWhereCoordinated())
-	for _, c := range correct.All(corrected{b}) {
+	rules = append(rules, b.askController(), b.serveWhereCoordinated())
+	for c := range correct.All(corrected{b}) {
 		if c.Name != b.cfg.without {
-			b.rules.Add(c.Rule)
+			rules = append(rules, c.Rule)
 		}
 	}
-	b.rules.Add(b.noticeTransactions())
-	b.rules.Add(b.noticeUsers())
-	b.rules.Add(b.hideBrokersDown())
-	b.rules.Add(b.nameCoordinators())
-	b.rules.Add(b.refuseElsewhere())
-	b.rules.Add(b.translateAnswers())
-	b.rules.Add(b.translateEndpoints())
-	b.rules.Add(b.observeActs())
-	b.rules.Add(b.observeFetches())
+	b.rules.Take(append(rules,
+		b.noticeTransactions(),
+		b.noticeUsers(),
+		b.hideBrokersDown(),
+		b.nameCoordinators(),
+		b.refuseElsewhere(),
+		b.translateAnswers(),
+		b.translateEndpoints(),
+		b.confirmProduced(),
+		b.observeActs(),
+		b.observeFetches(),
+		b.observeAssignments(),
+	))
 }
 
 // corrected is the cluster as corrections see it.
@@ -56,8 +63,16 @@ func (b corrected) AskAs(x *wire.Exchange, node int32, req kmsg.Request) (kmsg.R
 	if t := tags(req); t != nil {
 		t.Set(ownTag, []byte{1})
 	}
-	return b.askAs(x, node, req)
+	return b.askAs(x.Context(), x, node, req)
 }
+
+// Forward hands a client's request to a broker.
+func (b corrected) Forward(ctx context.Context, x *wire.Exchange, node int32, req kmsg.Request) (kmsg.Response, error) {
+	return b.askAs(ctx, x, node, req)
+}
+
+// Older reports whether the brokers speak as a release before Kafka 4.
+func (b corrected) Older() bool { return b.older }
 
 // SASL reports whether those who come in by a listener have to authenticate.
 func (b corrected) SASL(listener int) bool { return b.cfg.Listeners[listener].SASL }
@@ -94,7 +109,8 @@ func (b *Broker) noticeTransactions() wire.Rule {
 	api := wire.Keys(kmsg.InitProducerID)
 	return wire.Rule{
 		Name:  "transactions",
-		Wants: func(h wire.Header) bool { return api(h) && !b.transactional.Load() },
+		Keys:  api,
+		Wants: func(wire.Header) bool { return !b.transactional.Load() },
 		Request: func(x *wire.Exchange) {
 			req, err := x.Request()
 			if err != nil {

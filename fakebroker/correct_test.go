@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker"
 	"example.com/kafkatest/fakebroker/brokertest"
@@ -41,6 +43,17 @@ func TestLeaderChange_nothingHandledIsDeliveredAgain(t *testing.T) {
 func TestBehaviours(t *testing.T) {
 	brokertest.Test(t, func(t *testing.T, needs brokertest.Needs) brokertest.Cluster {
 		return cluster(config(needs).Run(t))
+	})
+}
+
+// A broker of Kafka may be told late that it leads a partition. Only behaviours
+// that wait for it are true of every cluster.
+func TestBehaviours_whereLeadersAreLate(t *testing.T) {
+	led := []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.OffsetForLeaderEpoch}
+	brokertest.Test(t, func(t *testing.T, needs brokertest.Needs) brokertest.Cluster {
+		b := config(needs).Run(t)
+		b.Refuse(kerr.NotLeaderForPartition, fakebroker.Scope{APIs: led, Count: 1})
+		return cluster(b)
 	})
 }
 

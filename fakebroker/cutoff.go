@@ -17,7 +17,7 @@ import (
 // from its first request on, and those that are idle are cut too.
 func (b *Broker) CutOff(s Scope) *Fault {
 	s.APIs, s.Topic, s.Partitions, s.Group = nil, "", nil, ""
-	f := &Fault{name: fmt.Sprintf("cut off %s", s)}
+	f := b.newFault(fmt.Sprintf("cut off %s", s), s.Count)
 	s = b.inside(s)
 	f.clear = b.rules.Add(wire.Rule{
 		Name:  f.name,
@@ -25,16 +25,30 @@ func (b *Broker) CutOff(s Scope) *Fault {
 		Request: func(x *wire.Exchange) {
 			if b.inScope(x, s, false) && f.strike(s) {
 				x.Cut()
+				b.struckRequest(f, x)
 			}
 		},
 	})
+	f.begin()
 	for node, ln := range b.listeners {
 		if !s.hasBroker(int32(node)) {
 			continue
 		}
+		var cut []FaultEvent // told when the listener can be asked again
 		ln.Cut(func(remote net.Addr, clientID string) bool {
-			return s.hasClient(clientID) && s.hasRemote(remote) && f.strike(s)
+			if !s.hasClient(clientID) || !s.hasRemote(remote) || !f.strike(s) {
+				return false
+			}
+			e := FaultEvent{Phase: FaultStruck, API: -1, ClientID: clientID, Broker: b.id(int32(node))}
+			if remote != nil {
+				e.Remote = remote.String()
+			}
+			cut = append(cut, e)
+			return true
 		})
+		for _, e := range cut {
+			f.tell(e)
+		}
 	}
 	return f
 }

@@ -79,7 +79,7 @@ func ExampleParseTopic() {
 		fmt.Println(t.Name, t.Partitions, err)
 	}
 	// Output:
-	// orders 1 <nil>
+	// orders 0 <nil>
 	// orders 12 <nil>
 	//  0 invalid topic: "no spaces": use letters, digits, '.', '_' and '-' only
 }

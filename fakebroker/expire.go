@@ -24,7 +24,7 @@ import (
 // member id. APIs are not looked at.
 func (b *Broker) ExpireSession(s Scope) *Fault {
 	s.APIs = nil
-	f := &Fault{name: fmt.Sprintf("expire the session of %s", s), clear: func() {}}
+	f := b.newFault(fmt.Sprintf("expire the session of %s", s), 1) // it is over at once
 	s = b.inside(s)
 	kinds, _ := b.groupTypes(b.nodes()...) // closed: there are no members any more
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
@@ -38,9 +38,11 @@ func (b *Broker) ExpireSession(s Scope) *Fault {
 		for _, m := range b.members(name) {
 			if s.hasMember(m) && f.strike(s) {
 				b.expire(inside, name, kinds[name], m.MemberID)
+				f.tell(FaultEvent{Phase: FaultStruck, API: -1, ClientID: m.ClientID, Remote: strings.TrimPrefix(m.ClientHost, "/"), Group: name, Broker: b.id(outside)})
 			}
 		}
 	}
+	f.inert = f.struck == 0 // nobody else has the fault yet
 	return f
 }
 

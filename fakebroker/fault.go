@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"example.com/kafkatest/fakebroker/internal/kafkaname"
 	"example.com/kafkatest/fakebroker/wire"
 )
 
@@ -18,8 +19,11 @@ import (
 // for concurrent use.
 type Fault struct {
 	name  string
+	inert bool
 	once  sync.Once
 	clear func()
+	told  *observers
+	count int // how often it strikes at most; zero means no limit
 
 	mu           sync.Mutex
 	seen, struck int
@@ -37,9 +41,21 @@ func (f *Fault) Hits() int {
 	return f.struck
 }
 
+// Inert reports whether the fault could do nothing when it was made, and never
+// will: there was no such broker, partition or member, the leader or coordinator
+// was there already, or none of the APIs is one that it changes.
+func (f *Fault) Inert() bool { return f.inert }
+
 // Clear ends the fault. Requests that it has struck already stay struck: what it
 // delays stays late. It may be called more than once.
-func (f *Fault) Clear() { f.once.Do(f.clear) }
+func (f *Fault) Clear() {
+	f.once.Do(func() {
+		f.clear()
+		if !f.spent() {
+			f.tell(FaultEvent{Phase: FaultEnded, API: -1, Broker: -1})
+		}
+	})
+}
 
 // String says what goes wrong, for whom, and how often it has.
 func (f *Fault) String() string { return fmt.Sprintf("%s (struck %d)", f.name, f.Hits()) }
@@ -57,10 +73,10 @@ func (f *Fault) strike(s Scope) bool {
 }
 
 // spent reports whether nothing can be struck any more.
-func (f *Fault) spent(s Scope) bool {
+func (f *Fault) spent() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return s.Count > 0 && f.struck >= s.Count
+	return f.count > 0 && f.struck >= f.count
 }
 
 // Refuse answers requests with a protocol error; nil stands for
@@ -75,15 +91,17 @@ func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
 	if err == nil {
 		err = kerr.UnknownServerError
 	}
-	f := &Fault{name: fmt.Sprintf("refuse %s with %s", s, err.Message)}
+	f := b.newFault(fmt.Sprintf("refuse %s with %s", s, kafkaname.OfError(err)), s.Count)
 	f.clear = b.refuse(f, err, b.inside(s), func(kmsg.Request) bool { return true })
-	return f
+	return f.begin()
 }
 
 // refuse has the cluster refuse those requests of the scope that are also of a
 // kind.
 func (b *Broker) refuse(f *Fault, err *kerr.Error, s Scope, of func(kmsg.Request) bool) (remove func()) {
 	marked, unmark := b.mark(s)
+	untold := new(refusals)
+	untell := b.tellRefusals(f, untold, err, s)
 	// kfake asks once for each topic or partition, and again when a waiting
 	// fetch wakes up: a request is known by its pointer.
 	verdicts := make(map[kmsg.Request]bool)
@@ -93,7 +111,7 @@ func (b *Broker) refuse(f *Fault, err *kerr.Error, s Scope, of func(kmsg.Request
 		When: func(req kmsg.Request) bool { // on the cluster's one goroutine
 			verdict, known := verdicts[req]
 			if !known {
-				if f.spent(s) { // nothing more to remember
+				if f.spent() { // nothing more to remember
 					return false
 				}
 				if len(verdicts) > maxVerdicts {
@@ -101,6 +119,9 @@ func (b *Broker) refuse(f *Fault, err *kerr.Error, s Scope, of func(kmsg.Request
 				}
 				verdict = !tagged(req, ownTag) && of(req) && marked(req) && f.strike(s)
 				verdicts[req] = verdict
+				if verdict {
+					untold.count(req)
+				}
 			}
 			return verdict
 		},
@@ -108,6 +129,7 @@ func (b *Broker) refuse(f *Fault, err *kerr.Error, s Scope, of func(kmsg.Request
 	return func() {
 		h.Remove()
 		unmark()
+		untell()
 	}
 }
 
@@ -152,7 +174,7 @@ func (b *Broker) DropAfter(s Scope) *Fault {
 
 // DropBefore closes the connection on a request that the broker then never gets.
 func (b *Broker) DropBefore(s Scope) *Fault {
-	f := &Fault{name: fmt.Sprintf("drop the connection before %s", s)}
+	f := b.newFault(fmt.Sprintf("drop the connection before %s", s), s.Count)
 	s = b.inside(s)
 	f.clear = b.rules.Add(wire.Rule{
 		Name:  f.name,
@@ -160,25 +182,27 @@ func (b *Broker) DropBefore(s Scope) *Fault {
 		Request: func(x *wire.Exchange) {
 			if b.inScope(x, s, false) && f.strike(s) {
 				x.Cut()
+				b.struckRequest(f, x)
 			}
 		},
 	})
-	return f
+	return f.begin()
 }
 
 func (b *Broker) onAnswer(name string, s Scope, strike func(*wire.Exchange)) *Fault {
-	f := &Fault{name: name}
+	f := b.newFault(name, s.Count)
 	s = b.inside(s)
 	f.clear = b.rules.Add(wire.Rule{
 		Name:  name,
 		Wants: s.wants(),
 		Answer: func(x *wire.Exchange) {
-			if b.inScope(x, s, true) && f.strike(s) {
+			if !x.Silent() && b.inScope(x, s, true) && f.strike(s) {
 				strike(x)
+				b.struckRequest(f, x)
 			}
 		},
 	})
-	return f
+	return f.begin()
 }
 
 // inside is the scope with kfake's numbers of the brokers, which is what rules

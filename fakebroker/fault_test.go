@@ -69,7 +69,7 @@ func TestRefuse_clientSeesTheErrorAndNothingIsWritten(t *testing.T) {
 func TestDelay_answerIsLateAndBrokerActsAtOnce(t *testing.T) {
 	const late = 300 * time.Millisecond
 	needsTag(t)
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	produced := func(t *testing.T, b *fakebroker.Broker) (written, answered time.Duration) {
 		cl := client(t, b)
 		produce(t, cl, "orders", 0, 1) // so that the next one has nothing else to wait for
 		f := b.Delay(late, fakebroker.Scope{APIs: produces})
@@ -77,12 +77,24 @@ func TestDelay_answerIsLateAndBrokerActsAtOnce(t *testing.T) {
 		done := make(chan error, 1)
 		cl.Produce(within(t), &kgo.Record{Topic: "orders", Value: []byte("1")}, func(_ *kgo.Record, err error) { done <- err })
 		eventually(t, "the record is written", func() bool { return len(values(t, b, "orders")) == 2 })
-		written := time.Since(start)
+		written = time.Since(start)
 		noError(t, <-done)
-		if took := time.Since(start); took < late || written >= late {
-			t.Fatalf("answered after %v, written after %v; want the answer %v late", took, written, late)
-		}
+		answered = time.Since(start)
 		equal(t, "hits", f.Hits(), 1)
+		return written, answered
+	}
+	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+		if _, answered := produced(t, b); answered < late {
+			t.Fatalf("answered after %v, want %v", answered, late)
+		}
+	})
+	// How soon the record is written cannot be said in real time.
+	c := orders(1)
+	c.Network = fakebroker.InMemory
+	inBubble(t, c, func(t *testing.T, b *fakebroker.Broker) {
+		if written, _ := produced(t, b); written >= late {
+			t.Fatalf("written after %v, want it at once", written)
+		}
 	})
 }
 
@@ -94,11 +106,7 @@ func TestDelay_doesNotDelayOtherConnections(t *testing.T) {
 		b.Delay(time.Hour, fakebroker.Scope{APIs: produces, ClientID: "slow"})
 		slow.Produce(within(t), &kgo.Record{Topic: "orders", Value: []byte("1")}, nil)
 		eventually(t, "the slow record is written", func() bool { return len(values(t, b, "orders")) == 2 })
-		start := time.Now()
 		produce(t, quick, "orders", 2, 1)
-		if took := time.Since(start); took > 10*time.Second {
-			t.Fatalf("the quick client waited %v", took)
-		}
 	})
 }
 
@@ -113,14 +121,17 @@ func TestClose_endsDelays(t *testing.T) {
 		done := make(chan error, 1)
 		cl.Produce(ctx, &kgo.Record{Topic: "orders"}, func(_ *kgo.Record, err error) { done <- err })
 		eventually(t, "the delay", func() bool { return f.Hits() == 1 })
-		start := time.Now()
-		noError(t, b.Close())
+		ended := make(chan error, 1)
+		go func() { ended <- b.Close() }()
+		select {
+		case err := <-ended:
+			noError(t, err)
+		case <-within(t).Done():
+			t.Fatal("closing waits for the delay")
+		}
 		cancel()
 		if err := <-done; err == nil {
 			t.Fatal("produced on a closed broker")
-		}
-		if took := time.Since(start); took > time.Minute {
-			t.Fatalf("closing took %v", took)
 		}
 	})
 }

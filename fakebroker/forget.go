@@ -22,7 +22,7 @@ import (
 // such as Metadata alone for a client that can go on for as long as it does not
 // ask. Group is not looked at.
 func (b *Broker) ForgetTopic(s Scope) *Fault {
-	f := &Fault{name: fmt.Sprintf("forget topics: %s", s)}
+	f := b.newFault(fmt.Sprintf("forget topics: %s", s), s.Count)
 	s = b.inside(s)
 	s.Group = ""
 	hide := s
@@ -54,12 +54,13 @@ func (b *Broker) ForgetTopic(s Scope) *Fault {
 			b.refuse(f, kerr.UnknownTopicID, refuse, byID),
 			b.refuse(f, kerr.UnknownTopicOrPartition, refuse, func(req kmsg.Request) bool { return !byID(req) }))
 	}
+	f.inert = len(removes) == 0
 	f.clear = func() {
 		for _, remove := range removes {
 			remove()
 		}
 	}
-	return f
+	return f.begin()
 }
 
 // of is which of some APIs the scope has.
@@ -130,6 +131,7 @@ func (b *Broker) hideTopics(f *Fault, s Scope) wire.Rule {
 				}
 			}
 			x.SetResponse(resp)
+			b.struckRequest(f, x)
 		},
 	}
 }

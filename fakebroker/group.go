@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -26,7 +28,7 @@ type Member struct {
 	ID         string
 	InstanceID string // of a static member (KIP-345), else empty
 	ClientID   string
-	ClientHost string
+	ClientHost string             // as Kafka says it: /ADDRESS
 	Topics     []string           // subscribed
 	Assignment map[string][]int32 // partitions by topic
 }
@@ -51,8 +53,10 @@ type GroupOffset struct {
 func (b *Broker) Group(name string) (Group, bool) {
 	var info *kfake.GroupInfo
 	var coordinator int32
+	others := false // there may be groups of other types
 	err := b.do(func() error {
-		if info = b.cluster.GroupInfo(name); info != nil {
+		info = b.cluster.GroupInfo(name)
+		if others = b.groupNames.unknown.Load(); others {
 			coordinator = b.cluster.CoordinatorFor(name)
 		}
 		return nil
@@ -60,8 +64,12 @@ func (b *Broker) Group(name string) (Group, bool) {
 	if err != nil || info == nil {
 		return Group{}, false
 	}
-	kinds, _ := b.groupTypes(coordinator) // closed: the rest is what was asked for
-	return b.group(info, kinds[name]), true
+	kind := classic
+	if others {
+		kinds, _ := b.groupTypes(coordinator) // closed: the rest is what was asked for
+		kind = kinds[name]
+	}
+	return b.group(info, kind), true
 }
 
 // group is kfake's snapshot in terms of ours.
@@ -69,7 +77,7 @@ func (b *Broker) group(info *kfake.GroupInfo, kind string) Group {
 	g := Group{Name: info.Group, Type: kind, State: info.State, Epoch: info.Epoch}
 	for _, m := range info.Members {
 		member := Member{
-			ID: m.MemberID, ClientID: m.ClientID, ClientHost: m.ClientHost,
+			ID: m.MemberID, ClientID: m.ClientID, ClientHost: clientHost(m.ClientHost),
 			Topics: m.SubscribedTopics, Assignment: m.Assignment,
 		}
 		if m.InstanceID != nil {
@@ -82,6 +90,15 @@ func (b *Broker) group(info *kfake.GroupInfo, kind string) Group {
 		b.shareOffsets(&g)
 	}
 	return g
+}
+
+// clientHost is the address of a client without its port, as Kafka has it.
+func clientHost(addr string) string {
+	addr = strings.TrimPrefix(addr, "/")
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		addr = host
+	}
+	return "/" + addr
 }
 
 // shareOffsets adds the start offsets of a share group.
@@ -151,22 +168,40 @@ func (b *Broker) groupOffsets(info *kfake.GroupInfo) []GroupOffset {
 	return out
 }
 
+// classic is the type of a group that no KIP has given another.
+const classic = "classic"
+
 // Groups returns all groups, sorted by name; nil when the broker is closed.
-func (b *Broker) Groups() []Group {
-	kinds, err := b.groupTypes(b.nodes()...)
-	if err != nil {
-		return nil
+func (b *Broker) Groups() []Group { return b.GroupsBut(nil) }
+
+// GroupsBut is Groups without those whose name leave reports true for, which are
+// not looked at. Nil leaves none out.
+func (b *Broker) GroupsBut(leave func(name string) bool) []Group {
+	names, complete := b.groupNames.all()
+	var kinds map[string]string
+	if !complete {
+		var err error
+		if kinds, err = b.groupTypes(b.nodes()...); err != nil {
+			return nil
+		}
+		names = slices.Sorted(maps.Keys(kinds))
 	}
 	var out []Group
-	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+	for _, name := range names {
+		if leave != nil && leave(name) {
+			continue
+		}
 		var info *kfake.GroupInfo
 		err := b.do(func() error {
 			info = b.cluster.GroupInfo(name)
 			return nil
 		})
 		if err == nil && info != nil {
-			out = append(out, b.group(info, kinds[name]))
+			out = append(out, b.group(info, cmp.Or(kinds[name], classic)))
 		}
+	}
+	if complete && b.groupNames.unknown.Load() {
+		return b.GroupsBut(leave) // meanwhile there are others
 	}
 	return out
 }

@@ -1,10 +1,15 @@
 package fakebroker_test
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"reflect"
 	"runtime"
 	"testing"
 	"time"
@@ -14,6 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/fakebroker/wire"
+	"example.com/kafkatest/fakebroker/wire/shape"
 )
 
 func dial(t *testing.T, addr string) net.Conn {
@@ -52,6 +59,116 @@ func TestBadClient_doesNotDisturbAGoodOne(t *testing.T) {
 			noError(t, err)
 			produce(t, good, "orders", 1, 1)
 			equal(t, "records", len(values(t, b, "orders")), 2)
+		})
+	}
+}
+
+// Who counted to the tags that a request announces, or made room for its elements,
+// would do nothing else for a while.
+func TestHugeCounts_doNotDisturbAGoodClient(t *testing.T) {
+	b := orders(1).Run(t)
+	good := client(t, b)
+	produce(t, good, "orders", 0, 1)
+	flexible := 0
+	for key := range kmsg.Key(kmsg.MaxKey + 1) {
+		req := kmsg.RequestForKey(key.Int16())
+		if req == nil {
+			continue
+		}
+		for v := range req.MaxVersion() + 1 {
+			for what, bad := range hugeCounts(req, v) {
+				conn := dial(t, b.Addrs()[0])
+				_, err := conn.Write(bad)
+				noError(t, err)
+				if n := answered(t, conn); n > 0 {
+					t.Errorf("%s v%d with %s is answered with %d bytes", key.Name(), v, what, n)
+				}
+			}
+			if req.IsFlexible() {
+				flexible++
+			}
+		}
+	}
+	if flexible < 100 {
+		t.Errorf("only %d versions have tags", flexible)
+	}
+	produce(t, good, "orders", 1, 1)
+	equal(t, "records", len(values(t, b, "orders")), 2)
+}
+
+// hugeCounts are requests in a version, each of which says that there is more of
+// something than there is.
+func hugeCounts(req kmsg.Request, version int16) map[string][]byte {
+	const many = 1<<31 - 1
+	out := make(map[string][]byte)
+	whole := frame(version, req)
+	last := whole[len(whole)-1:]
+	if req.IsFlexible() {
+		out["tags"] = resized(whole[:len(whole)-len(last)], binary.AppendUvarint(nil, many))
+		out["tags and some bytes"] = resized(whole[:len(whole)-len(last)], append(binary.AppendUvarint(nil, many), make([]byte, 10_000)...))
+	}
+	r := reflect.ValueOf(req).Elem()
+	for i := range r.NumField() {
+		f, name := r.Field(i), r.Type().Field(i).Name
+		if f.Kind() != reflect.Slice || f.Type().Elem().Kind() == reflect.Uint8 {
+			continue
+		}
+		f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+		with := frame(version, req)
+		f.Set(reflect.MakeSlice(f.Type(), 0, 0))
+		without := frame(version, req)
+		f.SetZero()
+		at := 4 // behind the length: where the two begin to differ
+		for at < len(without) && with[at] == without[at] {
+			at++
+		}
+		switch {
+		case at == len(without):
+			// not in this version, or among its tags
+		case req.IsFlexible() && without[at] == 1:
+			out[name] = resized(without[:at], binary.AppendUvarint(nil, many))
+		case !req.IsFlexible() && without[at] == 0:
+			out[name] = resized(without[:at-3], binary.BigEndian.AppendUint32(nil, many))
+		}
+	}
+	return out
+}
+
+// resized is a frame with other bytes behind those that it begins with.
+func resized(begins, ends []byte) []byte {
+	b := append(bytes.Clone(begins), ends...)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return b
+}
+
+// answered is how many bytes come before the broker hangs up, which it is to do.
+func answered(t *testing.T, conn net.Conn) int64 {
+	t.Helper()
+	noError(t, conn.SetReadDeadline(time.Now().Add(patience)))
+	n, err := io.Copy(io.Discard, conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the connection of a client that sends nonsense is still open")
+	}
+	return n
+}
+
+// Every version that the broker names can be asked.
+func TestVersions_thatAreNamedAreTaken(t *testing.T) {
+	for _, as := range append([]string{""}, fakebroker.Releases()...) {
+		t.Run(cmp.Or(as, "Kafka's"), func(t *testing.T) {
+			b := fakebroker.Config{AsVersion: as}.Run(t)
+			conn := dial(t, b.Addrs()[0])
+			resp, err := wire.Ask(within(t), conn, "good", kmsg.NewPtrApiVersionsRequest())
+			if err != nil {
+				t.Skip("the release has no ApiVersions")
+			}
+			for _, k := range resp.(*kmsg.ApiVersionsResponse).ApiKeys {
+				for v := k.MinVersion; v <= k.MaxVersion; v++ {
+					if err := new(shape.Walk).Start(kmsg.Key(k.ApiKey), v, 0); err != nil {
+						t.Error(err)
+					}
+				}
+			}
 		})
 	}
 }

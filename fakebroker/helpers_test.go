@@ -163,7 +163,7 @@ func goroutines() int {
 // when its own have ended.
 func noneLeft(t *testing.T, before int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for goroutines() > before {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<20)

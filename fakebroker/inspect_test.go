@@ -83,12 +83,30 @@ func TestPartitions_dataEndsBeforeControlRecords(t *testing.T) {
 		produce(t, client(t, b), "orders", 4, 1)
 		check("another record", want{7, 7})
 
+		noError(t, tx.BeginTransaction())
+		produce(t, tx, "orders", 5, 1)
+		equal(t, "committed", scanned(t, b, fakebroker.Selection{ReadCommitted: true}), []int64{0, 1, 2, 6})
+		equal(t, "committed, of a range", scanned(t, b, fakebroker.Selection{ReadCommitted: true, From: 2, To: 6}), []int64{2})
+		equal(t, "all", scanned(t, b, fakebroker.Selection{}), []int64{0, 1, 2, 4, 6, 7})
+		noError(t, tx.EndTransaction(within(t), kgo.TryAbort))
+
 		cl := client(t, b, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"), kgo.DisableAutoCommit())
 		consume(t, cl, 5)
 		noError(t, cl.CommitUncommittedOffsets(within(t)))
 		g, _ := b.Group("g")
 		equal(t, "lag", g.Offsets[0].Lag, 0)
 	})
+}
+
+// scanned are the offsets of orders that a selection takes.
+func scanned(t *testing.T, b *fakebroker.Broker, s fakebroker.Selection) []int64 {
+	t.Helper()
+	var offsets []int64
+	for r, err := range b.Scan("orders", s) {
+		noError(t, err)
+		offsets = append(offsets, r.Offset)
+	}
+	return offsets
 }
 
 func TestInspection_takesNoVirtualTime(t *testing.T) {

@@ -3,10 +3,15 @@ package fakebroker
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
+
+// kafkaVersions are the versions of the release that brokers are, unless
+// [Config.AsVersion] says otherwise. They are not to be changed.
+var kafkaVersions = sync.OnceValue(kversion.V4_3_0)
 
 // likeKafka has the cluster be one of the release that answers are held to, and
 // have an id as Kafka makes them: a random uuid. A cluster in a DataDir keeps
@@ -17,7 +22,7 @@ func likeKafka() []kfake.Opt {
 		_, _ = rand.Read(uuid) // never fails
 	}
 	return []kfake.Opt{
-		kfake.MaxVersions(kversion.V4_3_0()),
+		kfake.MaxVersions(kafkaVersions()),
 		kfake.ClusterID(base64.RawURLEncoding.EncodeToString(uuid)),
 	}
 }

@@ -3,14 +3,14 @@ package fakebroker
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/twmb/franz-go/pkg/kfake"
+	"syscall"
 
 	"example.com/kafkatest/fakebroker/wire"
 )
@@ -20,8 +20,9 @@ import (
 // Kafka's listeners do it (KIP-103).
 type Listener struct {
 	// Listen has one HOST:PORT for each broker, TCP only; port 0 takes a free
-	// one. 0.0.0.0 and [::] listen on every interface and need Advertise.
-	// Empty means 127.0.0.1:0 for each broker.
+	// one, and a host by name is told to clients by that name. 0.0.0.0 and [::]
+	// listen on every interface and need Advertise. Empty means 127.0.0.1:0 for
+	// each broker.
 	Listen []string
 
 	// Advertise is what clients are told in place of Listen, as HOST or as
@@ -59,7 +60,7 @@ func (b *Broker) Listeners() []Listener {
 	for i, l := range b.cfg.Listeners {
 		l.Listen, l.Advertise = nil, nil
 		for node, ln := range b.listeners {
-			l.Listen = append(l.Listen, ln.Addrs()[i].String())
+			l.Listen = append(l.Listen, b.cfg.Listeners[i].bound(node, ln.Addrs()[i]).String())
 			l.Advertise = append(l.Advertise, b.told[i][node].String())
 		}
 		out[i] = l
@@ -87,14 +88,14 @@ func parseHostport(s string) hostport {
 // listen opens the listeners of each broker, before anything else is started.
 func (b *Broker) listen() error {
 	if b.cfg.Network == InMemory {
-		b.network = new(kfake.VirtualNetwork)
+		b.network = new(memory)
 	}
 	for node := range b.cfg.Brokers {
 		doors := make([]wire.Door, len(b.cfg.Listeners))
 		var failed string
 		for i, l := range b.cfg.Listeners {
 			open := b.opener(l.Listen[node], l.TLS)
-			doors[i] = wire.Door{Login: b.login(l), Open: func() (net.Listener, error) {
+			doors[i] = wire.Door{Login: b.login(l), SASL: l.SASL, Open: func() (net.Listener, error) {
 				ln, err := open()
 				if err != nil {
 					failed = l.Listen[node]
@@ -103,6 +104,9 @@ func (b *Broker) listen() error {
 			}}
 		}
 		ln, err := wire.ListenAt(doors, wire.Config{Node: int32(node), Rules: b.rules, Logger: b.cfg.Logger})
+		if errors.Is(err, syscall.EMFILE) {
+			return badConfig("Listen", "cannot listen on %s; raise the limit of open files (ulimit -n): %w", failed, err)
+		}
 		if err != nil {
 			return &ConfigError{Field: "Listen", Err: fmt.Errorf("cannot listen on %s; choose another address: %w", failed, err)}
 		}
@@ -111,11 +115,21 @@ func (b *Broker) listen() error {
 	for i, l := range b.cfg.Listeners {
 		told := make([]hostport, b.cfg.Brokers)
 		for node, ln := range b.listeners {
-			told[node] = l.told(node, parseHostport(ln.Addrs()[i].String()))
+			told[node] = l.told(node, l.bound(node, ln.Addrs()[i]))
 		}
 		b.told = append(b.told, told)
 	}
 	return nil
+}
+
+// bound is the address of a broker's listener: the host by the name that it was
+// asked for, as Kafka's listeners have it, with the port that it got.
+func (l Listener) bound(node int, addr net.Addr) hostport {
+	a, asked := parseHostport(addr.String()), parseHostport(l.Listen[node])
+	if !asked.unspecified() {
+		a.host = asked.host
+	}
+	return a
 }
 
 // told is what clients are told of a broker that listens on an address.
@@ -134,7 +148,7 @@ func (l Listener) told(node int, bound hostport) hostport {
 // opener is how a door of a broker is opened, the first time and when it comes
 // back from being down. TLS ends below wire, which reads plain text.
 func (b *Broker) opener(addr string, secure bool) func() (net.Listener, error) {
-	open := func() (net.Listener, error) { return b.network.Listen("tcp", addr) }
+	open := func() (net.Listener, error) { return b.network.listen(addr) }
 	if b.network == nil {
 		p := &port{addr: addr}
 		b.ports = append(b.ports, p)
@@ -177,8 +191,11 @@ func (c Config) withListeners() (Config, error) {
 	c.Listeners = slices.Clone(c.Listeners)
 	seen := make(map[string]bool)
 	for i, l := range c.Listeners {
-		if err := l.check(c.Brokers); err != nil {
+		if err := l.checkListen(c.Brokers); err != nil {
 			return c, &ConfigError{Field: "Listen", Err: err}
+		}
+		if err := l.checkAdvertise(c.Brokers); err != nil {
+			return c, &ConfigError{Field: "Advertise", Err: err}
 		}
 		if c.Network == InMemory && len(l.Listen)+len(l.Advertise) > 0 {
 			return c, badConfig("Listen", "an in-memory network has no addresses to choose; leave it out or use TCP")
@@ -207,15 +224,9 @@ func (c Config) withListeners() (Config, error) {
 	return c, nil
 }
 
-func (l Listener) check(brokers int) error {
+func (l Listener) checkListen(brokers int) error {
 	if len(l.Listen) > 0 && len(l.Listen) != brokers {
 		return fmt.Errorf("%d addresses for %d brokers; give each listener one for each broker", len(l.Listen), brokers)
-	}
-	if n := len(l.Advertise); n > 1 && n != brokers {
-		return fmt.Errorf("%d advertised addresses for %d brokers; give one for each broker, or one for all", n, brokers)
-	}
-	if len(l.Advertise) == 1 && brokers > 1 && parseHostport(l.Advertise[0]).port != 0 {
-		return fmt.Errorf("%d brokers cannot all be %s; advertise a host without a port, or one address for each", brokers, l.Advertise[0])
 	}
 	for _, addr := range l.Listen {
 		if err := checkAddress(addr); err != nil {
@@ -225,7 +236,22 @@ func (l Listener) check(brokers int) error {
 			return fmt.Errorf("%q cannot be advertised to clients; name an address that they can dial, such as 127.0.0.1:%d, or say what to advertise", addr, parseHostport(addr).port)
 		}
 	}
+	return nil
+}
+
+func (l Listener) checkAdvertise(brokers int) error {
+	if n := len(l.Advertise); n > 1 && n != brokers {
+		return fmt.Errorf("%d advertised addresses for %d brokers; give one for each broker, or one for all", n, brokers)
+	}
+	if len(l.Advertise) == 1 && brokers > 1 && parseHostport(l.Advertise[0]).port != 0 {
+		return fmt.Errorf("%d brokers cannot all be %s; advertise a host without a port, or one address for each", brokers, l.Advertise[0])
+	}
+	seen := make(map[string]bool)
 	for _, addr := range l.Advertise {
+		if seen[addr] && parseHostport(addr).port != 0 {
+			return fmt.Errorf("%s is advertised of two brokers; advertise a host without a port, or one address for each", addr)
+		}
+		seen[addr] = true
 		if _, _, err := net.SplitHostPort(addr); err == nil {
 			if err := checkAddress(addr); err != nil {
 				return err

@@ -34,6 +34,20 @@ func reach(t *testing.T, b *fakebroker.Broker, listener int, opts ...kgo.Opt) *k
 	return client(t, b, append(b.ListenerOptions(listener), opts...)...)
 }
 
+func TestListen_clientsAreToldTheNameThatItWasGiven(t *testing.T) {
+	for _, host := range []string{"localhost", "127.0.0.1"} {
+		b := fakebroker.Config{Brokers: 2, Listen: []string{host + ":0", host + ":0"}}.Run(t)
+		told := b.Addrs()
+		for _, a := range told {
+			if h, port, err := net.SplitHostPort(a); err != nil || h != host || port == "0" {
+				t.Errorf("listening on %s:0 is told as %s", host, a)
+			}
+		}
+		equal(t, "metadata", metadataAddrs(t, client(t, b)), told)
+		equal(t, "addresses that are listened on", b.Listeners()[0].Listen, told)
+	}
+}
+
 func TestListeners_clientsAreToldTheAddressesOfTheirOwn(t *testing.T) {
 	onBoth(t, everyListener(), func(t *testing.T, b *fakebroker.Broker) {
 		told := make(map[string]bool)
@@ -278,9 +292,9 @@ func TestStart_refusesListenersThatCannotBe(t *testing.T) {
 		"address twice":            {fakebroker.Config{Listeners: listeners{{Listen: []string{"127.0.0.1:1"}}, {Listen: []string{"127.0.0.1:1"}}}}, "twice"},
 		"no users":                 {fakebroker.Config{Listeners: listeners{{SASL: true}}}, "there is no user"},
 		"nobody asks":              {fakebroker.Config{SASL: user, Listeners: listeners{{}}}, "no listener that asks"},
-		"advertise a wildcard":     {fakebroker.Config{Advertise: []string{"0.0.0.0"}}, "cannot be advertised"},
-		"advertise nonsense":       {fakebroker.Config{Advertise: []string{"a b"}}, "cannot be advertised"},
-		"advertise a port for two": {fakebroker.Config{Brokers: 2, Advertise: []string{"a:1"}}, "cannot all be"},
+		"advertise a wildcard":     {fakebroker.Config{Advertise: []string{"0.0.0.0"}}, `Advertise: "0.0.0.0" cannot be advertised`},
+		"advertise nonsense":       {fakebroker.Config{Advertise: []string{"a b"}}, `Advertise: "a b" cannot be advertised`},
+		"advertise a port for two": {fakebroker.Config{Brokers: 2, Advertise: []string{"a:1"}}, "Advertise: 2 brokers cannot all be"},
 		"advertise in memory":      {fakebroker.Config{Network: fakebroker.InMemory, Advertise: []string{"a"}}, "no addresses to choose"},
 		"release":                  {fakebroker.Config{AsVersion: "9.9"}, "2.8, 3.0"},
 		"ACL":                      {fakebroker.Config{ACLs: []fakebroker.ACL{{Principal: "u"}}}, "no operation"},

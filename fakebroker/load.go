@@ -11,11 +11,17 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"example.com/kafkatest/fakebroker/correct"
+	"example.com/kafkatest/fakebroker/internal/nearest"
+	"example.com/kafkatest/fakebroker/internal/strictjson"
 )
 
 // LoadError says which line of what [Broker.Load] reads is wrong. It is found by
@@ -36,7 +42,7 @@ func (e *LoadError) Unwrap() error { return e.Err }
 const maxLine = 64 << 20
 
 // Load writes records given as JSON Lines, one object a line, and returns how
-// many it wrote. Empty lines are passed over.
+// many it wrote. Empty lines are passed over, and a byte order mark in front.
 //
 //	{"topic": "orders", "key": "k1", "value": "hello"}
 //	{"topic": "orders", "value": {"id": 7}, "headers": {"source": "test"}, "partition": 2}
@@ -51,8 +57,9 @@ const maxLine = 64 << 20
 //
 // Everything is read twice: nothing is written when a line is wrong, which is a
 // [LoadError]. Topics that are missing are made, with as many partitions as the
-// records name, or one. Records of a partition are written in their order. Rules
-// and faults do not touch them.
+// records name, or one; internal ones (__consumer_offsets and the like) are not
+// written to. Records of a partition are written in their order. Rules and faults
+// do not touch them.
 func (b *Broker) Load(ctx context.Context, r io.ReadSeeker) (int, error) {
 	topics := make(map[string]int32)
 	err := eachLine(r, func(_ int, l line) error {
@@ -128,6 +135,9 @@ func (b *Broker) fits(l line) error {
 	if err := (Topic{Name: l.Topic}).check(); err != nil {
 		return err
 	}
+	if correct.IsInternal(l.Topic) {
+		return isInternal(l.Topic)
+	}
 	if l.Partition == nil {
 		return nil
 	}
@@ -151,7 +161,7 @@ func (b *Broker) insideClient() (*kgo.Client, error) {
 	rules := ownRules()
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(b.Addrs()...), kgo.ClientID(inspector), kgo.DisableClientMetrics(),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.ProducerBatchMaxBytesFn(b.batchBytes),
 		kgo.Dialer(func(ctx context.Context, _, addr string) (net.Conn, error) {
 			node := slices.Index(b.Addrs(), addr)
 			return b.listeners[max(node, 0)].Dial(ctx, nil, rules)
@@ -163,16 +173,90 @@ func (b *Broker) insideClient() (*kgo.Client, error) {
 	return kgo.NewClient(opts...)
 }
 
+// batchBytes has a client of ours make batches as large as a topic takes them, so
+// that it refuses what the broker would.
+func (b *Broker) batchBytes(topic string) int32 {
+	const (
+		least, most = 512, 100 << 20 // of the client, and of what Kafka's brokers read of a request
+		counted     = 4              // bytes that the client adds: the length in front of a batch
+	)
+	return int32(min(max(correct.LargestBatch(corrected{b}, topic)+counted, least), most))
+}
+
 // line is a record in JSON.
 type line struct {
-	Topic       string          `json:"topic"`
-	Key         json.RawMessage `json:"key"`
-	KeyBase64   *base64Bytes    `json:"key_base64"`
-	Value       json.RawMessage `json:"value"`
-	ValueBase64 *base64Bytes    `json:"value_base64"`
-	Headers     lineHeaders     `json:"headers"`
-	Partition   *int32          `json:"partition"`
-	Timestamp   *lineTime       `json:"timestamp"`
+	Topic       string
+	Key         json.RawMessage
+	KeyBase64   *base64Bytes
+	Value       json.RawMessage
+	ValueBase64 *base64Bytes
+	Headers     lineHeaders
+	Partition   *int32
+	Timestamp   *lineTime
+}
+
+// parseLine decodes and checks a line. An error names the field that is wrong.
+func parseLine(text []byte) (l line, err error) {
+	if !utf8.Valid(text) {
+		return l, errors.New("this is not UTF-8; key_base64 and value_base64 are for bytes")
+	}
+	if text[0] != '{' {
+		return l, fmt.Errorf(`a record is a JSON object, such as {"topic": "orders", "value": "hello"}, not %s`, short(text))
+	}
+	fields := []struct {
+		name, what string
+		into       any
+	}{
+		{"topic", "a string", &l.Topic},
+		{"key", "", &l.Key},
+		{"key_base64", "a string of base64", &l.KeyBase64},
+		{"value", "", &l.Value},
+		{"value_base64", "a string of base64", &l.ValueBase64},
+		{"headers", `an object, such as {"source": "test"}, or a list of objects with "key", and "value" or "value_base64"`, &l.Headers},
+		{"partition", "a whole number", &l.Partition},
+		{"timestamp", "milliseconds since 1970, or a time such as 2006-01-02T15:04:05Z", &l.Timestamp},
+	}
+	members, err := strictjson.Members(text)
+	var doubled *strictjson.DoubledError
+	switch {
+	case errors.As(err, &doubled):
+		return l, err
+	case err != nil:
+		return l, fmt.Errorf("this is not JSON: %w", err)
+	}
+	raw := make(map[string]json.RawMessage)
+	for _, m := range members {
+		raw[m.Name] = m.Value
+	}
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.name)
+		value, there := raw[f.name]
+		delete(raw, f.name)
+		if !there || string(value) == "null" && f.what != "" {
+			continue
+		}
+		if err := json.Unmarshal(value, f.into); errors.As(err, &doubled) {
+			return l, fmt.Errorf("%s: %w", f.name, err)
+		} else if err != nil {
+			return l, fmt.Errorf("%q is %s, not %s", f.name, f.what, short(value))
+		}
+	}
+	for _, m := range members {
+		if _, left := raw[m.Name]; left {
+			return l, fmt.Errorf("there is no field %q%s", m.Name, nearest.Hint(m.Name, names, strconv.Quote))
+		}
+	}
+	return l, l.check()
+}
+
+// short is the beginning of what is wrong.
+func short(text []byte) string {
+	const enough = 40
+	if runes := []rune(string(text)); len(runes) > enough {
+		return string(runes[:enough]) + "..."
+	}
+	return string(text)
 }
 
 func (l line) partitions() int32 {
@@ -249,7 +333,7 @@ func (t *lineTime) UnmarshalJSON(text []byte) error {
 		return nil
 	}
 	if err := json.Unmarshal(text, &t.Time); err != nil {
-		return fmt.Errorf("timestamp %s is neither milliseconds nor a time such as 2006-01-02T15:04:05Z", text)
+		return err
 	}
 	return nil
 }
@@ -258,50 +342,55 @@ type lineHeaders []kgo.RecordHeader
 
 func (h *lineHeaders) UnmarshalJSON(text []byte) error {
 	if bytes.HasPrefix(text, []byte("[")) {
-		var list []struct {
-			Key         *string         `json:"key"`
-			Value       json.RawMessage `json:"value"`
-			ValueBase64 *base64Bytes    `json:"value_base64"`
-		}
-		if err := strictly(text, &list); err != nil {
+		var list []lineHeader
+		if err := json.Unmarshal(text, &list); err != nil {
 			return err
 		}
 		for _, one := range list {
-			if one.Key == nil || one.Value != nil && one.ValueBase64 != nil {
-				return errors.New(`a header has a "key", and either "value" or "value_base64"`)
-			}
-			*h = append(*h, kgo.RecordHeader{Key: *one.Key, Value: either(one.Value, one.ValueBase64)})
+			*h = append(*h, kgo.RecordHeader(one))
 		}
 		return nil
 	}
-	// By hand, because an object's members have an order here.
-	d := json.NewDecoder(bytes.NewReader(text))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return errors.New("headers are an object, or a list of objects")
+	members, err := strictjson.Members(text)
+	if err != nil {
+		return err
 	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return err
-		}
-		*h = append(*h, kgo.RecordHeader{Key: key.(string), Value: either(value, nil)})
+	for _, m := range members {
+		*h = append(*h, kgo.RecordHeader{Key: m.Name, Value: either(m.Value, nil)})
 	}
 	return nil
 }
 
-func strictly(text []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+// lineHeader is a header as an object of its own.
+type lineHeader kgo.RecordHeader
+
+func (h *lineHeader) UnmarshalJSON(text []byte) error {
+	members, err := strictjson.Members(text)
+	if err != nil {
 		return err
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more than one value")
+	var key *string
+	var value json.RawMessage
+	var encoded *base64Bytes
+	for _, m := range members {
+		switch m.Name {
+		case "key":
+			err = json.Unmarshal(m.Value, &key)
+		case "value":
+			value = m.Value
+		case "value_base64":
+			err = json.Unmarshal(m.Value, &encoded)
+		default:
+			err = fmt.Errorf("there is no field %q", m.Name)
+		}
+		if err != nil {
+			return err
+		}
 	}
+	if key == nil || value != nil && encoded != nil {
+		return errors.New(`a header has a "key", and either "value" or "value_base64"`)
+	}
+	h.Key, h.Value = *key, either(value, encoded)
 	return nil
 }
 
@@ -313,15 +402,15 @@ func eachLine(r io.Reader, use func(number int, l line) error) error {
 	number := 0
 	for s.Scan() {
 		number++
-		text := bytes.TrimSpace(s.Bytes())
+		text := s.Bytes()
+		if number == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors begin a file
+		}
+		text = bytes.TrimSpace(text)
 		if len(text) == 0 {
 			continue
 		}
-		var l line
-		err := strictly(text, &l)
-		if err == nil {
-			err = l.check()
-		}
+		l, err := parseLine(text)
 		if err == nil {
 			err = use(number, l)
 		}

@@ -4,15 +4,20 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"example.com/kafkatest/fakebroker"
 )
 
 func TestLoad_writesRecords(t *testing.T) {
-	text := `
+	text := "\ufeff" + `
 {"topic": "orders", "key": "k", "value": "v", "headers": {"z": "1", "a": null, "n": {"b": [1, 2]}}, "partition": 2, "timestamp": "2024-05-01T12:00:00Z"}
 
 {"topic": "orders", "key_base64": "AAE=", "value_base64": "", "headers": [{"key": "h", "value": "1"}, {"key": "h", "value_base64": "/w=="}], "partition": 2, "timestamp": 1714564800001}
@@ -77,23 +82,37 @@ func TestLoad_makesTopicsWithThePartitionsThatAreNamed(t *testing.T) {
 func TestLoad_namesTheLineThatIsWrongAndWritesNothing(t *testing.T) {
 	b := fakebroker.Run(t, "orders:2")
 	for name, c := range map[string]struct{ line, says string }{
-		"no JSON":          {`topic`, "invalid character"},
-		"no object":        {`7`, "cannot unmarshal"},
+		"no JSON":          {`topic`, `a record is a JSON object, such as {"topic": "orders", "value": "hello"}, not topic`},
+		"no object":        {`7`, "a record is a JSON object"},
 		"no topic":         {`{"value": "v"}`, `no "topic"`},
 		"topic name":       {`{"topic": "a b"}`, "use letters"},
-		"unknown field":    {`{"topic": "orders", "vlaue": 1}`, `unknown field "vlaue"`},
+		"unknown field":    {`{"topic": "orders", "vlaue": 1}`, `there is no field "vlaue"; did you mean "value"?`},
 		"two values":       {`{"topic": "orders"} {"topic": "orders"}`, "more than one value"},
 		"both keys":        {`{"topic": "orders", "key": "k", "key_base64": ""}`, `leave one out`},
 		"both values":      {`{"topic": "orders", "value": null, "value_base64": ""}`, `leave one out`},
-		"base64":           {`{"topic": "orders", "value_base64": "!"}`, "illegal base64"},
-		"base64 number":    {`{"topic": "orders", "value_base64": 7}`, "base64 is a string"},
-		"timestamp":        {`{"topic": "orders", "timestamp": "today"}`, "neither milliseconds nor"},
-		"headers":          {`{"topic": "orders", "headers": 7}`, "headers are"},
-		"header":           {`{"topic": "orders", "headers": [{"value": "v"}]}`, `a header has a "key"`},
+		"base64":           {`{"topic": "orders", "value_base64": "!"}`, `"value_base64" is a string of base64, not "!"`},
+		"base64 number":    {`{"topic": "orders", "value_base64": 7}`, `"value_base64" is a string of base64, not 7`},
+		"timestamp":        {`{"topic": "orders", "timestamp": "today"}`, `"timestamp" is milliseconds since 1970, or a time such as 2006-01-02T15:04:05Z, not "today"`},
+		"headers":          {`{"topic": "orders", "headers": 7}`, `"headers" is an object, such as {"source": "test"}, or a list`},
+		"header":           {`{"topic": "orders", "headers": [{"value": "v"}]}`, `or a list of objects with "key", and "value" or "value_base64", not [{"value": "v"}]`},
+		"internal topic":   {`{"topic": "__consumer_offsets"}`, "internal"},
 		"partition":        {`{"topic": "orders", "partition": 2}`, "only 2 partitions"},
 		"negative":         {`{"topic": "orders", "partition": -1}`, "not between"},
 		"many partitions":  {`{"topic": "other", "partition": 10000}`, "not between"},
-		"partition a text": {`{"topic": "orders", "partition": "1"}`, "cannot unmarshal"},
+		"partition a text": {`{"topic": "orders", "partition": "1"}`, `"partition" is a whole number, not "1"`},
+		"half a partition": {`{"topic": "orders", "partition": 0.5}`, `"partition" is a whole number, not 0.5`},
+		"topic a number":   {`{"topic": 7}`, `"topic" is a string, not 7`},
+		"topic null":       {`{"topic": null}`, `no "topic"`},
+		"a list":           {`[{"topic": "orders"}]`, "a record is a JSON object"},
+		"doubled field":    {`{"topic": "orders", "value": 1, "value": "y"}`, `"value" is there twice; give it once`},
+		"doubled header":   {`{"topic": "orders", "headers": {"a": 1, "a": 2}}`, `headers: "a" is there twice; give it once`},
+		"doubled in one":   {`{"topic": "orders", "headers": [{"key": "a", "key": "b"}]}`, `headers: "key" is there twice; give it once`},
+		"other case":       {`{"topic": "orders", "Value": 1}`, `there is no field "Value"; did you mean "value"?`},
+		"header's case":    {`{"topic": "orders", "headers": [{"Key": "a"}]}`, "or a list of objects"},
+		"no end":           {`{"topic": "orders"`, "this is not JSON: "},
+		"no UTF-8":         {"{\"topic\": \"orders\", \"value\": \"\xff\"}", "this is not UTF-8"},
+		"mark in between":  {"\ufeff" + `{"topic": "orders"}`, "a record is a JSON object"},
+		"long":             {`"` + strings.Repeat("x", 1000) + `"`, strings.Repeat("x", 39) + "..."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, err := b.Load(within(t), strings.NewReader(`{"topic": "orders"}`+"\n\n"+c.line+"\n"))
@@ -113,6 +132,65 @@ func TestLoad_namesTheLineThatIsTooLarge(t *testing.T) {
 	_, err := b.Load(within(t), strings.NewReader(text))
 	var bad *fakebroker.LoadError
 	if !errors.As(err, &bad) || bad.Line != 2 {
+		t.Fatal(err)
+	}
+}
+
+// What a topic takes is for the broker to say, not for the client inside.
+func TestLoad_writesRecordsThatTheTopicTakes(t *testing.T) {
+	const large = 2_000_000
+	c := fakebroker.Config{
+		BrokerConfig: map[string]string{"message.max.bytes": "5000000"},
+		Topics: []fakebroker.Topic{
+			{Name: "brokers"},
+			{Name: "own", Configs: map[string]string{"max.message.bytes": "3000000"}},
+			{Name: "small", Configs: map[string]string{"max.message.bytes": "700"}},
+			{Name: "tiny", Configs: map[string]string{"max.message.bytes": "100"}},
+		},
+	}
+	onBoth(t, c, func(t *testing.T, b *fakebroker.Broker) {
+		for _, topic := range []string{"brokers", "own"} {
+			value := strings.Repeat("x", large)
+			_, err := b.Load(within(t), strings.NewReader(fmt.Sprintf(`{"topic": %q, "value": %q}`, topic, value)))
+			noError(t, err)
+			_, err = b.Append(within(t), topic, fakebroker.Record{Value: []byte(value)})
+			noError(t, err)
+			equal(t, topic, len(values(t, b, topic)), 2)
+		}
+		// Many that fit by themselves do not fit one batch.
+		_, err := b.Load(within(t), strings.NewReader(strings.Repeat(`{"topic": "small", "value": "`+strings.Repeat("x", 100)+`"}`+"\n", 100)))
+		noError(t, err)
+		equal(t, "small", len(values(t, b, "small")), 100)
+		for topic, size := range map[string]int{"own": 3_000_000, "small": 700, "tiny": 1000} {
+			_, err = b.Append(within(t), topic, fakebroker.Record{Value: make([]byte, size)})
+			if !errors.Is(err, kerr.MessageTooLarge) {
+				t.Fatalf("%s: %v", topic, err)
+			}
+		}
+	})
+}
+
+// A batch is 61 bytes and its records; a record of up to 8191 bytes is 9 more.
+func TestAppend_writesWhatJustFits(t *testing.T) {
+	b := fakebroker.Config{Topics: []fakebroker.Topic{{Name: "t", Configs: map[string]string{"max.message.bytes": "1070"}}}}.Run(t)
+	value := make([]byte, 1000)
+	for i := range value {
+		value[i] = byte(rand.IntN(256)) // does not compress
+	}
+	_, err := b.Append(within(t), "t", fakebroker.Record{Value: value})
+	noError(t, err)
+	_, err = b.Append(within(t), "t", fakebroker.Record{Value: slices.Concat(value, []byte{0})})
+	if !errors.Is(err, kerr.MessageTooLarge) {
+		t.Fatal(err)
+	}
+}
+
+func TestAppend_refusesInternalTopics(t *testing.T) {
+	b := fakebroker.Run(t, "orders")
+	cl := client(t, b)
+	kadm.NewClient(cl).FindGroupCoordinators(within(t), "g")
+	_, err := b.Append(within(t), "__consumer_offsets", fakebroker.Record{Key: []byte("k"), Value: []byte("v")})
+	if !errors.Is(err, fakebroker.ErrInvalidTopic) {
 		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@ package fakebroker
 import (
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -16,34 +17,46 @@ import (
 // A topic, partition or node id that does not exist, or a broker that is down or
 // leads already, makes a fault that never strikes.
 func (b *Broker) MoveLeader(topic string, partition, to int32) *Fault {
-	f := &Fault{name: fmt.Sprintf("leader of topic %s, partition %d, moved to broker %d", topic, partition, to), clear: func() {}}
-	to = b.node(to)
+	f := b.newFault(fmt.Sprintf("leader of topic %s, partition %d, moved to broker %d", topic, partition, to), 0)
+	b.moveLeader(f, topic, partition, b.node(to))
+	return f.begin()
+}
+
+func (b *Broker) moveLeader(f *Fault, topic string, partition, to int32) {
 	b.outage.change.Lock()
 	defer b.outage.change.Unlock()
 	from, err := b.leader(topic, partition)
 	possible := err == nil && from != to && b.exists(to) && !b.outage.isDown(to)
 	if !possible || b.lead(topic, partition, to) != nil {
-		f.name += ", which is not possible"
-		return f
+		f.name, f.inert = f.name+", which is not possible", true
+		return
 	}
+	apis := []kmsg.Key{
+		kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.OffsetForLeaderEpoch, kmsg.DeleteRecords,
+		kmsg.ShareFetch, kmsg.ShareAcknowledge,
+	}
+	untold := new(refusals)
+	untell := b.tellRefusals(f, untold, kerr.NotLeaderForPartition, Scope{APIs: apis, Brokers: []int32{from}})
 	asked := b.cluster.Fault(kfake.Fault{
-		Keys: []kmsg.Key{
-			kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.OffsetForLeaderEpoch, kmsg.DeleteRecords,
-			kmsg.ShareFetch, kmsg.ShareAcknowledge,
+		Keys: apis, Nodes: []int32{from}, Topic: topic, Partitions: []int32{partition}, Count: -1, Observe: true,
+		When: func(req kmsg.Request) bool {
+			if tagged(req, ownTag) {
+				return false
+			}
+			untold.count(req)
+			return true
 		},
-		Nodes: []int32{from}, Topic: topic, Partitions: []int32{partition}, Count: -1, Observe: true,
-		When: func(req kmsg.Request) bool { return !tagged(req, ownTag) },
 	})
 	f.hits = asked.Hits
 	f.clear = func() {
 		asked.Remove()
+		untell()
 		b.outage.change.Lock()
 		defer b.outage.change.Unlock()
 		if now, err := b.leader(topic, partition); err == nil && now == to && !b.outage.isDown(from) {
 			_ = b.lead(topic, partition, from) // deleted or closed meanwhile: nothing to move back
 		}
 	}
-	return f
 }
 
 func (b *Broker) lead(topic string, partition, node int32) error {

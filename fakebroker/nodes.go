@@ -99,7 +99,7 @@ func (b *Broker) brokerResource(kind kmsg.ConfigResourceType, name string, trans
 func (b *Broker) translateRequests() wire.Rule {
 	return wire.Rule{
 		Name: "node ids of requests",
-		Wants: wire.Keys(
+		Keys: wire.Keys(
 			kmsg.CreateTopics, kmsg.CreatePartitions, kmsg.AlterPartitionAssignments,
 			kmsg.DescribeConfigs, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs, kmsg.ApiVersions,
 		),
@@ -162,7 +162,7 @@ func (b *Broker) translateAnswers() wire.Rule {
 	return wire.Rule{
 		Name: "brokers as clients know them",
 		Wants: func(h wire.Header) bool {
-			return brokers(h) || (h.Listener > 0 || len(b.cfg.NodeIDs) > 0) && all(h)
+			return brokers.Has(h.Key) || (h.Listener > 0 || len(b.cfg.NodeIDs) > 0) && all.Has(h.Key)
 		},
 		AnswerOnly: true,
 		Answer: func(x *wire.Exchange) {

@@ -25,7 +25,8 @@ type Observer struct {
 	// lost answer, and that the broker recognises by the producer id (KIP-98),
 	// is told again with the same offsets. Records of transactions are told
 	// when they are appended. Records that a broker says it has appended in
-	// vain (NOT_ENOUGH_REPLICAS_AFTER_APPEND) are not told.
+	// vain (NOT_ENOUGH_REPLICAS_AFTER_APPEND) are not told. With acks=0 the
+	// broker is asked all the same, without the client knowing.
 	Produced func(Produced)
 
 	// Fetched is called when records are sent to a client, by Fetch or
@@ -37,6 +38,11 @@ type Observer struct {
 	// client hears of it. Offsets of a transaction are told when it commits.
 	Committed func(Committed)
 
+	// Joined is called when a group has taken in a member, before the client
+	// hears of it: after each rebalance of a classic group, and once for the
+	// members of other kinds of group.
+	Joined func(Joined)
+
 	// Acknowledged is called when members of share groups (KIP-932) have
 	// acknowledged records, with ShareFetch or ShareAcknowledge.
 	Acknowledged func(Acknowledged)
@@ -44,15 +50,27 @@ type Observer struct {
 	// Ended is called when a client has ended a transaction, after Committed
 	// for its offsets.
 	Ended func(TransactionEnd)
+
+	// Fault is called when a [Fault] of this broker begins, when it strikes and
+	// when it is cleared. A strike is told before the client can know of it, but
+	// for connections that are cut while they are idle and members whose session
+	// is expired, which are told right after. Produce requests with acks=0 that
+	// are refused are told when they are.
+	Fault func(FaultEvent)
+
+	// Assigned is called when a member of a group is given partitions, or none,
+	// before it hears of it.
+	Assigned func(Assignment)
 }
 
 // Produced is records that a client has appended to a partition.
 type Produced struct {
 	ClientID        string
-	Broker          int32 // node id
+	Remote          string // the client's address, HOST:PORT, of this connection
+	Broker          int32  // node id
 	Topic           string
 	Partition       int32
-	Offset          int64  // of the first record; -1 with acks=0, where the broker says nothing
+	Offset          int64  // of the first record
 	TransactionalID string // empty outside of transactions
 
 	batches []byte
@@ -62,12 +80,11 @@ type Produced struct {
 // Count is the number of records, without decoding them.
 func (p Produced) Count() int { return countRecords(p.batches) }
 
-// Records decodes and decompresses the records. With acks=0 their offsets count
-// from 0. An error says what cannot be decoded.
+// Records decodes and decompresses the records. An error says what cannot be
+// decoded.
 func (p Produced) Records() ([]Record, error) {
-	base := max(p.Offset, 0)
 	batches := bytes.Clone(p.batches)
-	for at, rest := base, batches; len(rest) >= batchHeader; { // producers number from 0
+	for at, rest := p.Offset, batches; len(rest) >= batchHeader; { // producers number from 0
 		size, next := batchAt(rest)
 		if size == 0 {
 			break
@@ -77,7 +94,7 @@ func (p Produced) Records() ([]Record, error) {
 		at += next - first
 		rest = rest[size:]
 	}
-	records, err := decode(p.Topic, p.Partition, base, batches, nil)
+	records, err := decode(p.Topic, p.Partition, p.Offset, batches, nil)
 	if !p.at.IsZero() {
 		for i := range records {
 			records[i].Timestamp = p.at
@@ -89,6 +106,7 @@ func (p Produced) Records() ([]Record, error) {
 // Fetched is records that a client was sent.
 type Fetched struct {
 	ClientID      string
+	Remote        string // the client's address, HOST:PORT, of this connection
 	Broker        int32  // node id
 	Group         string // of ShareFetch, else empty: Fetch does not tell
 	Topic         string
@@ -96,6 +114,7 @@ type Fetched struct {
 	Offset        int64 // the first offset that is new to the client
 	Next          int64 // the offset after the last one
 	HighWatermark int64 // -1 for ShareFetch
+	ReadCommitted bool  // the client asked for no records of transactions that are open or aborted
 
 	batches  []byte
 	aborted  []kmsg.FetchResponseTopicPartitionAbortedTransaction
@@ -121,6 +140,7 @@ func (f Fetched) Records() ([]Record, error) {
 // Committed is an offset that was committed for a group.
 type Committed struct {
 	ClientID        string
+	Remote          string // the client's address, HOST:PORT, of this connection
 	Group           string
 	MemberID        string // empty when no member has committed it
 	Generation      int32  // or member epoch; -1 when no member has committed it
@@ -130,6 +150,15 @@ type Committed struct {
 	LeaderEpoch     int32 // -1 when there is none
 	Metadata        string
 	TransactionalID string // empty outside of transactions
+}
+
+// Joined is a member that a group has taken in. Clients may have names in common,
+// and connections may be lost: what tells members apart is MemberID.
+type Joined struct {
+	ClientID string
+	Remote   string // the client's address, HOST:PORT, of this connection
+	Group    string
+	MemberID string
 }
 
 // Acknowledgement is what a member of a share group made of a record.
@@ -147,6 +176,7 @@ const (
 // Acknowledged is records that a member of a share group has acknowledged.
 type Acknowledged struct {
 	ClientID  string
+	Remote    string // the client's address, HOST:PORT, of this connection
 	Group     string
 	MemberID  string
 	Topic     string
@@ -156,16 +186,27 @@ type Acknowledged struct {
 	As        Acknowledgement
 }
 
+// Assignment is what a group has given a member.
+type Assignment struct {
+	ClientID   string
+	Remote     string // the client's address, HOST:PORT, of this connection
+	Group      string
+	MemberID   string
+	Epoch      int32              // the generation, or the member's epoch (KIP-848, KIP-932)
+	Partitions map[string][]int32 // by topic; empty when it has none
+}
+
 // TransactionEnd is a transaction that a client has ended.
 type TransactionEnd struct {
 	ClientID        string
+	Remote          string // the client's address, HOST:PORT, of this connection
 	TransactionalID string
 	Committed       bool // false: aborted
 }
 
 // observers are who is told. Nobody being told costs a look at a flag.
 type observers struct {
-	acts, fetches atomic.Bool // somebody is told about them
+	acts, fetches, faults, assignments atomic.Bool // somebody is told about them
 
 	list atomic.Pointer[[]*Observer]
 
@@ -196,9 +237,11 @@ func (o *observers) change(f func([]*Observer) []*Observer) {
 	l := f(slices.Clone(o.all()))
 	o.list.Store(&l)
 	o.acts.Store(slices.ContainsFunc(l, func(o *Observer) bool {
-		return o.Produced != nil || o.Committed != nil || o.Acknowledged != nil || o.Ended != nil
+		return o.Produced != nil || o.Committed != nil || o.Joined != nil || o.Acknowledged != nil || o.Ended != nil
 	}))
 	o.fetches.Store(slices.ContainsFunc(l, func(o *Observer) bool { return o.Fetched != nil }))
+	o.faults.Store(slices.ContainsFunc(l, func(o *Observer) bool { return o.Fault != nil }))
+	o.assignments.Store(slices.ContainsFunc(l, func(o *Observer) bool { return o.Assigned != nil }))
 	if !o.acts.Load() {
 		o.pending = nil
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,6 +168,44 @@ func TestObserve_commits(t *testing.T) {
 	}
 }
 
+func TestObserve_joins(t *testing.T) {
+	for name, opts := range map[string][]kgo.Opt{
+		"classic": {kgo.ConsumerGroup("g")},
+		"KIP-848": {kgo.ConsumerGroup("g"), kgo.ServerSideBalancer()},
+		"share":   {kgo.ShareGroup("g")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, quickHeartbeats(1), func(t *testing.T, b *fakebroker.Broker) {
+				var mu sync.Mutex
+				joined := map[string]fakebroker.Joined{} // by member
+				t.Cleanup(b.Observe(fakebroker.Observer{Joined: func(j fakebroker.Joined) {
+					mu.Lock()
+					defer mu.Unlock()
+					joined[j.MemberID] = j
+				}}))
+				for range 2 {
+					client(t, b, append(opts, kgo.ClientID("same"), kgo.ConsumeTopics("orders"))...)
+				}
+				eventually(t, "two members", func() bool {
+					g, _ := b.Group("g")
+					mu.Lock()
+					defer mu.Unlock()
+					return len(g.Members) == 2 && joined[g.Members[0].ID].Remote != "" && joined[g.Members[1].ID].Remote != ""
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				from := map[string]bool{}
+				for _, j := range joined {
+					from[j.Remote] = true
+					equal(t, "group", j.Group, "g")
+					equal(t, "client", j.ClientID, "same")
+				}
+				equal(t, "clients", len(from), 2)
+			})
+		})
+	}
+}
+
 func TestObserve_transactions(t *testing.T) {
 	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
 		n := observe(t, b)
@@ -251,11 +290,75 @@ func setEarliest(t *testing.T, b *fakebroker.Broker, group string) {
 	noError(t, kerr.ErrorForCode(resp.Resources[0].ErrorCode))
 }
 
+// silent makes a client that asks for no answers.
+func silent(t *testing.T, b *fakebroker.Broker) *kgo.Client {
+	t.Helper()
+	return oneShot(t, b, kgo.ClientID("p"), kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
+}
+
 func TestObserve_withoutAcks(t *testing.T) {
 	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
 		n := observe(t, b)
-		produce(t, client(t, b, kgo.ClientID("p"), kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite()), "orders", 0, 1)
-		n.got(&n.produced, `orders/0@0 0 by "p" tx ""`)
+		cl := silent(t, b)
+		for i := range 3 {
+			produce(t, cl, "orders", i, 1)
+		}
+		n.got(&n.produced, `orders/0@0 0 by "p" tx ""`, `orders/0@1 1 by "p" tx ""`, `orders/0@2 2 by "p" tx ""`)
+		f := b.Delay(time.Hour, fakebroker.Scope{APIs: produces})
+		produce(t, cl, "orders", 3, 1)
+		n.got(&n.produced, `orders/0@0 0 by "p" tx ""`, `orders/0@1 1 by "p" tx ""`, `orders/0@2 2 by "p" tx ""`, `orders/0@3 3 by "p" tx ""`)
+		equal(t, "struck", f.Hits(), 0)
+		noError(t, cl.Ping(within(t)))
+	})
+}
+
+// What a broker never appended nobody is told of, though no client hears of it.
+func TestObserve_withoutAcksWhatIsNotAppended(t *testing.T) {
+	for name, fault := range map[string]func(*fakebroker.Broker) *fakebroker.Fault{
+		"drop":   func(b *fakebroker.Broker) *fakebroker.Fault { return b.DropBefore(fakebroker.Scope{APIs: produces}) },
+		"refuse": func(b *fakebroker.Broker) *fakebroker.Fault { return b.Refuse(nil, fakebroker.Scope{APIs: produces}) },
+		"forget": func(b *fakebroker.Broker) *fakebroker.Fault {
+			return b.ForgetTopic(fakebroker.Scope{APIs: produces, Topic: "orders"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+				n := observe(t, b)
+				var struck atomic.Int32
+				defer b.Observe(fakebroker.Observer{Fault: func(e fakebroker.FaultEvent) {
+					if e.Phase == fakebroker.FaultStruck && e.API == kmsg.Produce {
+						struck.Add(1)
+					}
+				}})()
+				f := fault(b)
+				cl := silent(t, b)
+				_ = cl.ProduceSync(within(t), &kgo.Record{Topic: "orders", Value: []byte("lost")}).FirstErr()
+				eventually(t, "the fault strikes", func() bool { return f.Hits() == 1 })
+				eventually(t, "the strike is told", func() bool { return struck.Load() == 1 })
+				f.Clear()
+				produce(t, cl, "orders", 1, 1)
+				n.got(&n.produced, `orders/0@0 1 by "p" tx ""`)
+				equal(t, "records", values(t, b, "orders"), []string{"1"})
+			})
+		})
+	}
+}
+
+func TestObserve_withoutAcksOfClientsThatHangUpAtOnce(t *testing.T) {
+	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+		n := observe(t, b)
+		const clients = 20
+		for i := range clients {
+			cl := silent(t, b)
+			produce(t, cl, "orders", i, 1)
+			cl.Close()
+		}
+		eventually(t, "all are appended", func() bool { return len(values(t, b, "orders")) == clients })
+		eventually(t, "all are told", func() bool {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return len(n.produced) == clients
+		})
 	})
 }
 

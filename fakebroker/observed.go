@@ -1,6 +1,7 @@
 package fakebroker
 
 import (
+	"cmp"
 	"encoding/binary"
 	"time"
 
@@ -9,22 +10,43 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
+// confirmProduced has brokers say what became of records produced with acks=0, for
+// those who are told of it.
+func (b *Broker) confirmProduced() wire.Rule {
+	return wire.Rule{
+		Name:  "confirm what is produced with acks=0",
+		Keys:  wire.Keys(kmsg.Produce),
+		Wants: func(wire.Header) bool { return b.observers.acts.Load() || b.observers.faults.Load() },
+		Request: func(x *wire.Exchange) {
+			if x.Silent() {
+				x.Confirm()
+			}
+		},
+	}
+}
+
 // observeActs tells what brokers have done. It comes before any fault, because a
 // client that never hears of it does not undo it.
 func (b *Broker) observeActs() wire.Rule {
 	api := wire.Keys(
 		kmsg.Produce, kmsg.OffsetCommit, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.InitProducerID,
 		kmsg.ShareFetch, kmsg.ShareAcknowledge,
+		kmsg.JoinGroup, kmsg.ConsumerGroupHeartbeat, kmsg.ShareGroupHeartbeat,
 	)
 	return wire.Rule{
 		Name:  "observe what brokers do",
-		Wants: func(h wire.Header) bool { return b.observers.acts.Load() && api(h) },
+		Keys:  api,
+		Wants: func(wire.Header) bool { return b.observers.acts.Load() },
 		Request: func(x *wire.Exchange) {
-			if x.Key != kmsg.Produce {
+			req, err := x.Request()
+			if err != nil {
 				return
 			}
-			if req, err := x.Request(); err == nil && req.(*kmsg.ProduceRequest).Acks == 0 {
-				b.observeProduce(x, req.(*kmsg.ProduceRequest), nil)
+			// The broker acts on acknowledgements at once, and may take as
+			// long as this to say so.
+			if req, ok := req.(*kmsg.ShareFetchRequest); ok && req.MaxWaitMillis > 0 && acknowledges(req) {
+				req.MaxWaitMillis = 0
+				x.SetRequest(req)
 			}
 		},
 		Answer: func(x *wire.Exchange) {
@@ -53,11 +75,31 @@ func (b *Broker) observeActs() wire.Rule {
 				}
 			case *kmsg.ShareFetchRequest:
 				b.observeShareFetch(x, req, resp.(*kmsg.ShareFetchResponse))
+			case *kmsg.JoinGroupRequest:
+				if resp := resp.(*kmsg.JoinGroupResponse); resp.ErrorCode == 0 {
+					b.observeJoin(x, req.Group, resp.MemberID)
+				}
+			case *kmsg.ConsumerGroupHeartbeatRequest:
+				if resp := resp.(*kmsg.ConsumerGroupHeartbeatResponse); resp.ErrorCode == 0 && req.MemberEpoch == 0 {
+					b.observeJoin(x, req.Group, cmp.Or(memberID(resp.MemberID), req.MemberID))
+				}
+			case *kmsg.ShareGroupHeartbeatRequest:
+				if resp := resp.(*kmsg.ShareGroupHeartbeatResponse); resp.ErrorCode == 0 && req.MemberEpoch == 0 {
+					b.observeJoin(x, req.GroupID, cmp.Or(memberID(resp.MemberID), req.MemberID))
+				}
 			case *kmsg.ShareAcknowledgeRequest:
 				b.observeAcknowledge(x, req, resp.(*kmsg.ShareAcknowledgeResponse))
 			}
 		},
 	}
+}
+
+// remote is the address of the client that an exchange is with.
+func remote(x *wire.Exchange) string {
+	if a := x.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
 }
 
 // partitionOf is a partition of an answer, by whatever its version calls the topic.
@@ -67,28 +109,22 @@ type partitionOf struct {
 	partition int32
 }
 
-// observeProduce is given no answer with acks=0.
 func (b *Broker) observeProduce(x *wire.Exchange, req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) {
 	answers := make(map[partitionOf]kmsg.ProduceResponseTopicPartition)
-	if resp != nil {
-		for _, t := range resp.Topics {
-			for _, p := range t.Partitions {
-				answers[partitionOf{t.Topic, t.TopicID, p.Partition}] = p
-			}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			answers[partitionOf{t.Topic, t.TopicID, p.Partition}] = p
 		}
 	}
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
-			what := Produced{ClientID: x.ClientID, Broker: b.id(x.Node), Partition: p.Partition, Offset: -1, batches: p.Records}
-			if resp != nil {
-				a, answered := answers[partitionOf{t.Topic, t.TopicID, p.Partition}]
-				if !answered || a.ErrorCode != 0 || a.BaseOffset < 0 {
-					continue
-				}
-				what.Offset = a.BaseOffset
-				if a.LogAppendTime >= 0 {
-					what.at = time.UnixMilli(a.LogAppendTime)
-				}
+			a, answered := answers[partitionOf{t.Topic, t.TopicID, p.Partition}]
+			if !answered || a.ErrorCode != 0 || a.BaseOffset < 0 {
+				continue
+			}
+			what := Produced{ClientID: x.ClientID, Remote: remote(x), Broker: b.id(x.Node), Partition: p.Partition, Offset: a.BaseOffset, batches: p.Records}
+			if a.LogAppendTime >= 0 {
+				what.at = time.UnixMilli(a.LogAppendTime)
 			}
 			if req.TransactionID != nil {
 				what.TransactionalID = *req.TransactionID
@@ -113,7 +149,7 @@ func (b *Broker) observeCommit(x *wire.Exchange, req *kmsg.OffsetCommitRequest, 
 				continue
 			}
 			what := Committed{
-				ClientID: x.ClientID, Group: req.Group, MemberID: req.MemberID, Generation: req.Generation,
+				ClientID: x.ClientID, Remote: remote(x), Group: req.Group, MemberID: req.MemberID, Generation: req.Generation,
 				Topic: b.observedTopic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch,
 			}
 			if p.Metadata != nil {
@@ -122,6 +158,11 @@ func (b *Broker) observeCommit(x *wire.Exchange, req *kmsg.OffsetCommitRequest, 
 			tell(&b.observers, func(o *Observer) func(Committed) { return o.Committed }, what)
 		}
 	}
+}
+
+func (b *Broker) observeJoin(x *wire.Exchange, group, member string) {
+	tell(&b.observers, func(o *Observer) func(Joined) { return o.Joined },
+		Joined{ClientID: x.ClientID, Remote: remote(x), Group: group, MemberID: member})
 }
 
 // observeTxnCommit keeps the offsets of a transaction until it ends.
@@ -139,7 +180,7 @@ func (b *Broker) observeTxnCommit(x *wire.Exchange, req *kmsg.TxnOffsetCommitReq
 				continue
 			}
 			what := Committed{
-				ClientID: x.ClientID, Group: req.Group, MemberID: req.MemberID, Generation: req.Generation,
+				ClientID: x.ClientID, Remote: remote(x), Group: req.Group, MemberID: req.MemberID, Generation: req.Generation,
 				Topic: b.observedTopic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, TransactionalID: req.TransactionalID,
 			}
 			if p.Metadata != nil {
@@ -174,7 +215,7 @@ func (b *Broker) observeEnd(x *wire.Exchange, req *kmsg.EndTxnRequest) {
 		}
 	}
 	tell(&b.observers, func(o *Observer) func(TransactionEnd) { return o.Ended },
-		TransactionEnd{ClientID: x.ClientID, TransactionalID: req.TransactionalID, Committed: req.Commit})
+		TransactionEnd{ClientID: x.ClientID, Remote: remote(x), TransactionalID: req.TransactionalID, Committed: req.Commit})
 }
 
 func (b *Broker) observeShareFetch(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) {
@@ -215,10 +256,21 @@ func (b *Broker) observeAcknowledge(x *wire.Exchange, req *kmsg.ShareAcknowledge
 	}
 }
 
+func acknowledges(req *kmsg.ShareFetchRequest) bool {
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if len(p.AcknowledgementBatches) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // observeShare tells acknowledgements; types has one for all records, or one for
 // each.
 func (b *Broker) observeShare(x *wire.Exchange, group, member *string, id [16]byte, partition int32, first, last int64, types []int8) {
-	what := Acknowledged{ClientID: x.ClientID, Topic: b.observedTopic("", id), Partition: partition}
+	what := Acknowledged{ClientID: x.ClientID, Remote: remote(x), Topic: b.observedTopic("", id), Partition: partition}
 	if group != nil {
 		what.Group = *group
 	}
@@ -245,7 +297,8 @@ func (b *Broker) observeFetches() wire.Rule {
 	api := wire.Keys(kmsg.Fetch, kmsg.ShareFetch)
 	return wire.Rule{
 		Name:  "observe what clients are sent",
-		Wants: func(h wire.Header) bool { return b.observers.fetches.Load() && api(h) },
+		Keys:  api,
+		Wants: func(wire.Header) bool { return b.observers.fetches.Load() },
 		Sending: func(x *wire.Exchange) {
 			r, err := x.Request()
 			if err != nil {
@@ -327,8 +380,8 @@ func (b *Broker) observeFetch(x *wire.Exchange, req *kmsg.FetchRequest, resp *km
 				continue
 			}
 			tell(&b.observers, func(o *Observer) func(Fetched) { return o.Fetched }, Fetched{
-				ClientID: x.ClientID, Broker: b.id(x.Node), Topic: topic, Partition: p.Partition,
-				Offset: first, Next: next, HighWatermark: p.HighWatermark,
+				ClientID: x.ClientID, Remote: remote(x), Broker: b.id(x.Node), Topic: topic, Partition: p.Partition,
+				Offset: first, Next: next, HighWatermark: p.HighWatermark, ReadCommitted: req.IsolationLevel == 1,
 				batches: p.RecordBatches, aborted: p.AbortedTransactions,
 			})
 		}
@@ -347,7 +400,7 @@ func (b *Broker) observeShared(x *wire.Exchange, req *kmsg.ShareFetchRequest, re
 				continue
 			}
 			tell(&b.observers, func(o *Observer) func(Fetched) { return o.Fetched }, Fetched{
-				ClientID: x.ClientID, Broker: b.id(x.Node), Group: group, Topic: topic, Partition: p.Partition,
+				ClientID: x.ClientID, Remote: remote(x), Broker: b.id(x.Node), Group: group, Topic: topic, Partition: p.Partition,
 				Offset: p.AcquiredRecords[0].FirstOffset, Next: p.AcquiredRecords[len(p.AcquiredRecords)-1].LastOffset + 1, HighWatermark: -1,
 				batches: p.Records, acquired: p.AcquiredRecords,
 			})

@@ -2,6 +2,7 @@ package fakebroker_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,8 +132,13 @@ func TestResetOffsets(t *testing.T) {
 		equal(t, "at offset", reset(fakebroker.Reset{To: fakebroker.AtOffset, Offset: 1, Partitions: []int32{0}}), map[int32]int64{0: 1, 1: 0})
 		equal(t, "at time", reset(fakebroker.Reset{To: fakebroker.AtTime, Time: start.Add(90 * time.Second)}), map[int32]int64{0: 2, 1: 0})
 		equal(t, "after all", reset(fakebroker.Reset{To: fakebroker.AtTime, Time: start.Add(time.Hour)}), map[int32]int64{0: 3, 1: 0})
-		equal(t, "earliest", reset(fakebroker.Reset{}), map[int32]int64{0: 0, 1: 0})
+		equal(t, "with metadata", reset(fakebroker.Reset{Metadata: "left"}), map[int32]int64{0: 0, 1: 0})
 		g, _ := b.Group("g")
+		equal(t, "metadata", g.Offsets[1].Metadata, "left")
+		_, err = b.ResetOffsets("g", fakebroker.Reset{Metadata: strings.Repeat("x", 4097)})
+		isError(t, err, kerr.OffsetMetadataTooLarge)
+		equal(t, "earliest", reset(fakebroker.Reset{}), map[int32]int64{0: 0, 1: 0})
+		g, _ = b.Group("g")
 		equal(t, "lag", g.Offsets[0].Lag, int64(3))
 
 		poll(t, client(t, b, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders")))

@@ -32,17 +32,21 @@ type outage struct {
 // Several faults may hold the same broker down; it is up when the last one is
 // cleared. A node id that does not exist makes a fault that never strikes.
 func (b *Broker) TakeDown(node int32) *Fault {
-	f := &Fault{name: fmt.Sprintf("broker %d down", node), clear: func() {}}
+	f := b.newFault(fmt.Sprintf("broker %d down", node), 0)
 	node = b.node(node)
 	if !b.exists(node) {
-		f.name = fmt.Sprintf("broker %d, which does not exist, down", b.id(node))
+		f.name, f.inert = fmt.Sprintf("broker %d, which does not exist, down", b.id(node)), true
 		return f
 	}
+	f.begin()
 	b.outage.change.Lock()
-	defer b.outage.change.Unlock()
 	b.outage.set(node, 1)
 	f.struck = b.listeners[node].Down()
 	b.moveLeaders()
+	b.outage.change.Unlock()
+	if f.struck > 0 {
+		f.tell(FaultEvent{Phase: FaultStruck, API: -1, Broker: b.id(node)})
+	}
 	f.clear = func() { b.bringBack(node) }
 	return f
 }

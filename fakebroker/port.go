@@ -25,7 +25,7 @@ func (p *port) listen() (net.Listener, error) {
 		ln, err = p.kept.listen()
 		p.kept = nil
 	} else {
-		ln, err = net.Listen("tcp", p.addr)
+		ln, err = net.Listen(family(p.addr), p.addr)
 	}
 	if err != nil {
 		return nil, err
@@ -61,4 +61,13 @@ func (l portListener) Close() error {
 		l.port.kept = reserve(addr)
 	}
 	return err
+}
+
+// family is the network of an address. Go listens on every interface of both
+// families where it is told 0.0.0.0.
+func family(addr string) string {
+	if host, _, err := net.SplitHostPort(addr); err == nil && net.ParseIP(host).To4() != nil {
+		return "tcp4"
+	}
+	return "tcp"
 }

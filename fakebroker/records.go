@@ -53,6 +53,11 @@ type Selection struct {
 	Partitions []int32 // empty means all; one that the topic does not have has no records
 	From       int64   // the first offset of each partition
 	To         int64   // the offset to stop before; zero means the end
+
+	// ReadCommitted leaves out what consumers that read committed do not see:
+	// records of aborted transactions (KIP-98), and all from the first open
+	// transaction of a partition on.
+	ReadCommitted bool
 }
 
 // Scan reads records of a topic in the order of [Broker.Records], without having
@@ -71,12 +76,16 @@ func (b *Broker) Scan(topic string, s Selection) iter.Seq2[Record, error] {
 			if len(s.Partitions) > 0 && !slices.Contains(s.Partitions, p.Partition) {
 				continue
 			}
+			isolation, how := kgo.ReadUncommitted(), fetching{bytes: piece}
+			if s.ReadCommitted {
+				isolation, how.committed, p.HighWatermark = kgo.ReadCommitted(), true, p.LastStableOffset
+			}
 			if s.To > 0 {
 				p.HighWatermark = min(p.HighWatermark, s.To)
 			}
-			err := b.fetchPieces(topic, p, max(p.Start, s.From), piece, func(got *kmsg.FetchResponseTopicPartition, from int64) (int64, error) {
+			err := b.fetchPieces(topic, p, max(p.Start, s.From), how, func(got *kmsg.FetchResponseTopicPartition, from int64) (int64, error) {
 				fp, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-					Topic: topic, Partition: p.Partition, Offset: from,
+					Topic: topic, Partition: p.Partition, Offset: from, IsolationLevel: isolation,
 				}, got, newDecompressor(), nil)
 				if fp.Err != nil {
 					return 0, fp.Err
@@ -113,16 +122,22 @@ func plainRecord(r *kgo.Record) Record {
 // fetch reads a partition from an offset to its high watermark and hands on each
 // piece; read returns the offset after it. It follows the leader when it moves.
 func (b *Broker) fetch(topic string, p Partition, from int64, read func(*kmsg.FetchResponseTopicPartition, int64) (int64, error)) error {
-	return b.fetchPieces(topic, p, from, largePiece, read)
+	return b.fetchPieces(topic, p, from, fetching{bytes: largePiece}, read)
+}
+
+// fetching is how to fetch.
+type fetching struct {
+	bytes     int32 // at once
+	committed bool  // with what aborted transactions have left told apart
 }
 
 // largePiece is how many bytes are read at once where nothing is decoded.
 const largePiece = 50 << 20
 
-func (b *Broker) fetchPieces(topic string, p Partition, from int64, piece int32, read func(*kmsg.FetchResponseTopicPartition, int64) (int64, error)) error {
+func (b *Broker) fetchPieces(topic string, p Partition, from int64, how fetching, read func(*kmsg.FetchResponseTopicPartition, int64) (int64, error)) error {
 	const tries = 10
 	for left := tries; from < p.HighWatermark; {
-		got, err := b.fetchPiece(topic, p, from, piece)
+		got, err := b.fetchPiece(topic, p, from, how)
 		if retryable(err) && left > 0 {
 			left--
 			if leader, err := b.leader(topic, p.Partition); err == nil {
@@ -158,15 +173,18 @@ func (b *Broker) leader(topic string, partition int32) (leader int32, err error)
 // fetchOnce asks the leader, in the last version that knows topics by name, and
 // outside of any fetch session (KIP-227).
 func (b *Broker) fetchOnce(topic string, p Partition, from int64) (*kmsg.FetchResponseTopicPartition, error) {
-	return b.fetchPiece(topic, p, from, largePiece)
+	return b.fetchPiece(topic, p, from, fetching{bytes: largePiece})
 }
 
-func (b *Broker) fetchPiece(topic string, p Partition, from int64, piece int32) (*kmsg.FetchResponseTopicPartition, error) {
+func (b *Broker) fetchPiece(topic string, p Partition, from int64, how fetching) (*kmsg.FetchResponseTopicPartition, error) {
 	const version = 12
 	req := kmsg.NewPtrFetchRequest()
-	req.Version, req.SessionEpoch, req.MaxBytes = version, -1, piece
+	req.Version, req.SessionEpoch, req.MaxBytes = version, -1, how.bytes
+	if how.committed {
+		req.IsolationLevel = 1
+	}
 	rp := kmsg.NewFetchRequestTopicPartition()
-	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = p.Partition, from, piece
+	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = p.Partition, from, how.bytes
 	rt := kmsg.NewFetchRequestTopic()
 	rt.Topic, rt.Partitions = topic, append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
@@ -241,7 +259,10 @@ const (
 )
 
 // look passes over batches, by their headers alone.
-func (e *end) look(batches []byte) error {
+func (e *end) look(batches []byte) error { return e.each(batches, func([]byte) {}) }
+
+// each is look that hands on each batch.
+func (e *end) each(batches []byte, look func(batch []byte)) error {
 	for len(batches) >= batchHeader {
 		size := batchEpoch + int(binary.BigEndian.Uint32(batches[batchLength:]))
 		if size < batchHeader || size > len(batches) || batches[batchMagic] != 2 {
@@ -252,6 +273,7 @@ func (e *end) look(batches []byte) error {
 		if binary.BigEndian.Uint16(batches[batchAttributes:])&controlBatch == 0 {
 			e.data = max(e.data, next)
 		}
+		look(batches[:size])
 		batches = batches[size:]
 	}
 	return nil

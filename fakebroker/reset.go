@@ -35,11 +35,18 @@ const (
 	AtTime
 )
 
+// maxOffsetMetadata is Kafka's offset.metadata.max.bytes.
+const maxOffsetMetadata = 4096
+
 // Reset says where a group is to go on.
 type Reset struct {
 	To     ResetTo
 	Offset int64     // for AtOffset; not negative
 	Time   time.Time // for AtTime
+
+	// Metadata is committed with the offsets, at most 4,096 bytes: what clients
+	// leave there for the next one. Share groups have none.
+	Metadata string
 
 	Topic      string  // empty means all that the group has offsets in
 	Partitions []int32 // of Topic, or of all; empty means all
@@ -60,10 +67,15 @@ func (b *Broker) ResetOffsets(group string, r Reset) ([]GroupOffset, error) {
 		return nil, fmt.Errorf("offset %d is negative", r.Offset)
 	case group == "":
 		return nil, fmt.Errorf("%w: a group has a name", ErrUnknownGroup)
+	case len(r.Metadata) > maxOffsetMetadata:
+		return nil, fmt.Errorf("offset metadata of %d bytes, of %d allowed: %w", len(r.Metadata), maxOffsetMetadata, kerr.OffsetMetadataTooLarge)
 	}
 	g, exists := b.Group(group)
 	if len(g.Members) > 0 {
 		return nil, inUse(group)
+	}
+	if g.Type == "share" && r.Metadata != "" {
+		return nil, fmt.Errorf("share group %s: start offsets have no metadata", group)
 	}
 	where, err := b.toReset(g, exists, group, r)
 	if err != nil {
@@ -79,7 +91,7 @@ func (b *Broker) ResetOffsets(group string, r Reset) ([]GroupOffset, error) {
 		if g.Type == "share" {
 			err = b.alterShareOffsets(group, topic, offsets)
 		} else {
-			err = b.commit(group, topic, offsets)
+			err = b.commit(group, topic, offsets, r.Metadata)
 		}
 		if err != nil {
 			return nil, err
@@ -162,7 +174,7 @@ func (b *Broker) resetOffset(topic string, p Partition, r Reset) (int64, error) 
 }
 
 // commit commits as a client without membership does.
-func (b *Broker) commit(group, topic string, offsets map[int32]int64) error {
+func (b *Broker) commit(group, topic string, offsets map[int32]int64, metadata string) error {
 	const version = 8
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Version, req.Group, req.Generation = version, group, -1
@@ -171,6 +183,9 @@ func (b *Broker) commit(group, topic string, offsets map[int32]int64) error {
 	for partition, offset := range offsets {
 		rp := kmsg.NewOffsetCommitRequestTopicPartition()
 		rp.Partition, rp.Offset = partition, offset
+		if metadata != "" {
+			rp.Metadata = &metadata
+		}
 		rt.Partitions = append(rt.Partitions, rp)
 	}
 	req.Topics = append(req.Topics, rt)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"example.com/kafkatest/fakebroker/internal/kafkaname"
 	"example.com/kafkatest/fakebroker/wire"
 )
 
@@ -28,7 +29,7 @@ type Scope struct {
 	Partitions []int32    // of Topic, or of any topic; empty means all
 	Group      string     // consumer or share group; empty means all, and requests without one
 	ClientID   string     // empty means all
-	Remote     string     // the client's address over TCP, HOST or HOST:PORT; empty means all
+	Remote     string     // the client's address, HOST or HOST:PORT; empty means all
 	Brokers    []int32    // node ids; empty means all
 
 	// Nth is the first of the matching requests to be struck, counted from the
@@ -45,7 +46,7 @@ func (s Scope) String() string {
 	var parts []string
 	add := func(name string, v any) { parts = append(parts, fmt.Sprintf("%s %v", name, v)) }
 	for _, k := range s.APIs {
-		parts = append(parts, k.Name())
+		parts = append(parts, kafkaname.OfAPI(k))
 	}
 	if s.Topic != "" {
 		add("topic", s.Topic)
@@ -81,7 +82,7 @@ func (s Scope) String() string {
 func (s Scope) wants() func(wire.Header) bool {
 	api := wire.Keys(s.APIs...)
 	return func(h wire.Header) bool {
-		return api(h) && s.hasClient(h.ClientID) && s.hasBroker(h.Node)
+		return api.Has(h.Key) && s.hasClient(h.ClientID) && s.hasBroker(h.Node)
 	}
 }
 
@@ -91,8 +92,7 @@ func (s Scope) hasBroker(node int32) bool {
 	return len(s.Brokers) == 0 || slices.Contains(s.Brokers, node)
 }
 
-// hasRemote reports whether a connection comes from the scope's address. Where
-// connections have no address, as in memory, none does.
+// hasRemote reports whether a connection comes from the scope's address.
 func (s Scope) hasRemote(remote net.Addr) bool {
 	if s.Remote == "" {
 		return true

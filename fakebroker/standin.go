@@ -2,6 +2,7 @@ package fakebroker
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 
@@ -14,7 +15,7 @@ import (
 // during is a rule's Wants for as long as some broker is down.
 func (b *Broker) during(keys ...kmsg.Key) func(wire.Header) bool {
 	api := wire.Keys(keys...)
-	return func(h wire.Header) bool { return b.outage.any.Load() && api(h) }
+	return func(h wire.Header) bool { return b.outage.any.Load() && api.Has(h.Key) }
 }
 
 // hideBrokersDown has answers name those who stand in for brokers that are down.
@@ -107,10 +108,11 @@ func (b *Broker) askController() wire.Rule {
 	api := wire.Keys(kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterUserSCRAMCredentials)
 	return wire.Rule{
 		Name:  "any broker can be asked what the controller does",
-		Wants: func(h wire.Header) bool { return len(b.listeners) > 1 && api(h) },
+		Keys:  api,
+		Wants: func(wire.Header) bool { return len(b.listeners) > 1 },
 		Answer: func(x *wire.Exchange) {
 			for node := range int32(len(b.listeners)) {
-				if node != x.Node {
+				if node != x.Node && !x.Replied() {
 					b.forward(x, node, kerr.NotController)
 				}
 			}
@@ -128,19 +130,22 @@ func (b *Broker) forward(x *wire.Exchange, node int32, refusal *kerr.Error) {
 	if err != nil || !refused(reflect.ValueOf(mine), refusal) {
 		return
 	}
-	if theirs, err := b.askAs(x, node, req); err == nil { // else the client is told to look again
+	if theirs, err := b.askAs(x.Context(), x, node, req); err == nil { // else the client is told to look again
 		x.SetResponse(theirs)
 	}
 }
 
-// askAs puts a client's request to another broker, inside the process and, where
-// it matters, as the same user. It may take as long as the client would wait, so the cluster can be closed meanwhile.
-func (b *Broker) askAs(x *wire.Exchange, node int32, req kmsg.Request) (kmsg.Response, error) {
-	ctx, cancel := context.WithCancel(x.Context())
-	defer cancel()
-	user := inspector
-	if b.cfg.authorizes() {
-		user = b.userOf(x)
+// errNoUser says that nobody has authenticated on a connection, so that nothing is
+// asked in its place.
+var errNoUser = errors.New("the client has not authenticated")
+
+// askAs puts a client's request to another broker, inside the process and as the
+// same user as an exchange is from. It may take as long as the client would wait, so
+// the cluster can be closed meanwhile. An error wraps errNoUser when it is not known who the client is.
+func (b *Broker) askAs(ctx context.Context, x *wire.Exchange, node int32, req kmsg.Request) (kmsg.Response, error) {
+	user, known := x.User()
+	if !known && b.cfg.authenticates() {
+		return nil, errNoUser
 	}
 	c, err := b.dial(ctx, node, x.RemoteAddr(), user)
 	if err != nil {

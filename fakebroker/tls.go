@@ -29,6 +29,10 @@ const (
 	clientKeyFile = "client-key.pem"
 )
 
+// caName is the issuer of every certificate that is made here, by which they are
+// known again.
+const caName = "fakebroker CA"
+
 // certificates are made at start, for brokers whose user has none.
 type certificates struct {
 	ca     tls.Certificate
@@ -47,7 +51,7 @@ func makeCertificates(dir string, hosts []string) (*certificates, error) {
 	}
 	if c.ca.Leaf == nil {
 		if c.ca, err = makeCertificate(&x509.Certificate{
-			Subject: pkix.Name{CommonName: "fakebroker CA"}, IsCA: true, BasicConstraintsValid: true,
+			Subject: pkix.Name{CommonName: caName}, IsCA: true, BasicConstraintsValid: true,
 			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		}, nil); err != nil {
 			return nil, err
@@ -119,20 +123,56 @@ func makeCertificate(template *x509.Certificate, parent *tls.Certificate) (tls.C
 }
 
 // readCA reads the CA of an earlier start; its Leaf is nil when there is none.
+// What is in the folder under our names must be ours, as it will be replaced.
 func readCA(dir string) (tls.Certificate, error) {
 	if dir == "" {
 		return tls.Certificate{}, nil
 	}
-	ca, err := tls.LoadX509KeyPair(filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if err := makeFolder(dir); err != nil {
+		return tls.Certificate{}, err
+	}
+	for _, f := range [][2]string{{caFile, caKeyFile}, {brokerFile, brokerKeyFile}, {clientFile, clientKeyFile}} {
+		if err := checkOurs(filepath.Join(dir, f[0]), filepath.Join(dir, f[1])); err != nil {
+			return tls.Certificate{}, err
+		}
+	}
+	path := filepath.Join(dir, caFile)
+	ca, err := tls.LoadX509KeyPair(path, filepath.Join(dir, caKeyFile))
+	switch _, there := os.Stat(path); {
+	case errors.Is(there, fs.ErrNotExist):
 		return tls.Certificate{}, nil
 	case err != nil:
 		return tls.Certificate{}, fmt.Errorf("the CA in %s cannot be used; delete it to have one made: %w", dir, err)
 	case !ca.Leaf.IsCA || time.Now().After(ca.Leaf.NotAfter):
-		return tls.Certificate{}, fmt.Errorf("%s is no CA, or has expired; delete it to have one made", filepath.Join(dir, caFile))
+		return tls.Certificate{}, fmt.Errorf("%s is no CA, or has expired; delete it to have one made", path)
 	}
 	return ca, nil
+}
+
+// checkOurs reports that a certificate or its key is there and was not made here.
+func checkOurs(cert, key string) error {
+	foreign := func(path string) error {
+		return fmt.Errorf("%s was not made here and would be replaced; choose another folder", path)
+	}
+	b, err := os.ReadFile(cert)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(key); err == nil {
+			return foreign(key)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return foreign(cert)
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || c.Issuer.CommonName != caName {
+		return foreign(cert)
+	}
+	return nil
 }
 
 // write puts the certificates where programs find them.
@@ -140,10 +180,7 @@ func (c *certificates) write(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	const folder, public, secret = 0o755, 0o644, 0o600
-	if err := os.MkdirAll(dir, folder); err != nil {
-		return err
-	}
+	const public, secret = 0o644, 0o600
 	for _, f := range []struct {
 		name, key string
 		cert      tls.Certificate

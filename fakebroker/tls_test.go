@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"example.com/kafkatest/fakebroker"
@@ -64,11 +67,43 @@ func TestTLSDir_saysWhatCannotBeUsed(t *testing.T) {
 	noError(t, madeAtStart(other).Run(t).Close())
 	noError(t, os.Rename(filepath.Join(other, "ca-key.pem"), filepath.Join(dir, "ca-key.pem")))
 	file := filepath.Join(other, "ca.pem")
-	for where, says := range map[string]string{dir: "delete it to have one made", filepath.Join(file, "below"): "not a directory"} {
+	for where, says := range map[string]string{dir: "delete it to have one made", filepath.Join(file, "below"): "is not a folder"} {
 		_, err := fakebroker.Start(madeAtStart(where))
 		isError(t, err, fakebroker.ErrConfig)
 		if !strings.Contains(err.Error(), says) {
 			t.Fatalf("got %v, want %s", err, says)
+		}
+	}
+}
+
+func TestTLSDir_leavesAloneWhatItDidNotMake(t *testing.T) {
+	other := t.TempDir()
+	noError(t, madeAtStart(other).Run(t).Close())
+	foreign := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t).Certificate[0]}))
+	for _, name := range []string{"ca.pem", "ca-key.pem", "broker.pem", "broker-key.pem", "client.pem", "client-key.pem"} {
+		for what, text := range map[string]string{"a certificate": foreign, "a text": "mine", "nothing": ""} {
+			for _, made := range []bool{false, true} {
+				if made && strings.HasSuffix(name, "-key.pem") {
+					continue // the certificate beside it says whose it is
+				}
+				t.Run(fmt.Sprint(name, what, made), func(t *testing.T) {
+					dir := t.TempDir()
+					if made {
+						noError(t, os.CopyFS(filepath.Join(dir, "tls"), os.DirFS(other)))
+						dir = filepath.Join(dir, "tls")
+					}
+					path := filepath.Join(dir, name)
+					noError(t, os.WriteFile(path, []byte(text), 0o600))
+					_, err := fakebroker.Start(madeAtStart(dir))
+					isError(t, err, fakebroker.ErrConfig)
+					if !strings.Contains(err.Error(), path+" was not made here") {
+						t.Fatal(err)
+					}
+					left, err := os.ReadFile(path)
+					noError(t, err)
+					equal(t, "left", string(left), text)
+				})
+			}
 		}
 	}
 }
@@ -103,6 +138,49 @@ func TestTLS_clientCertificatesSayWhoAClientIs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Anybody can make a certificate of any name.
+func TestTLS_certificatesThatNobodyVerifiedNameNobody(t *testing.T) {
+	for _, auth := range []tls.ClientAuthType{tls.RequestClientCert, tls.RequireAnyClientCert} {
+		t.Run(auth.String(), func(t *testing.T) {
+			conf := madeAtStart(t.TempDir())
+			conf.TLS = &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: auth}
+			noError(t, conf.Run(t).Close()) // where it is not asked who a client is, it may be anybody
+			conf.ACLs = []fakebroker.ACL{acl(t, "User:CN=client:allow:write:topic:orders")}
+			_, err := fakebroker.Start(conf)
+			isError(t, err, fakebroker.ErrConfig)
+			if !strings.Contains(err.Error(), "RequireAndVerifyClientCert") {
+				t.Fatalf("got %v", err)
+			}
+
+			// What is decided for each connection cannot be refused at start.
+			dir, elsewhere := t.TempDir(), t.TempDir()
+			for _, dir := range []string{dir, elsewhere} {
+				noError(t, madeAtStart(dir).Run(t).Close())
+			}
+			inner := &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: auth, Certificates: []tls.Certificate{keyPair(t, dir, "broker")}}
+			conf.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil }}
+			b := conf.Run(t)
+			pool := x509.NewCertPool()
+			ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+			noError(t, err)
+			pool.AppendCertsFromPEM(ca)
+			cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.DialTLSConfig(&tls.Config{
+				MinVersion: tls.VersionTLS12, RootCAs: pool, Certificates: []tls.Certificate{keyPair(t, elsewhere, "client")},
+			}))
+			noError(t, err)
+			defer cl.Close()
+			isError(t, cl.ProduceSync(within(t), &kgo.Record{Topic: "orders"}).FirstErr(), kerr.TopicAuthorizationFailed)
+		})
+	}
+}
+
+func keyPair(t *testing.T, dir, name string) tls.Certificate {
+	t.Helper()
+	c, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".pem"), filepath.Join(dir, name+"-key.pem"))
+	noError(t, err)
+	return c
 }
 
 // withoutCertificate is the dialer of ClientOptions without its certificate.

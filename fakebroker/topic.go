@@ -17,7 +17,7 @@ import (
 // Topic is a topic to create, or one that exists.
 type Topic struct {
 	Name       string
-	Partitions int32             // zero means 1
+	Partitions int32             // zero means 1, or as many as Config.DataDir has of a topic
 	Configs    map[string]string // by their Kafka names, such as "cleanup.policy"; what is absent has its default
 }
 
@@ -34,9 +34,10 @@ const (
 )
 
 // ParseTopic reads NAME or NAME:PARTITIONS and checks the name by Kafka's rules.
+// NAME alone has zero partitions: see [Topic].
 // An error wraps [ErrInvalidTopic].
 func ParseTopic(s string) (Topic, error) {
-	t := Topic{Name: s, Partitions: 1}
+	t := Topic{Name: s}
 	if name, parts, ok := strings.Cut(s, ":"); ok {
 		n, err := strconv.ParseInt(parts, 10, 32)
 		if err != nil || n < 1 {
@@ -82,17 +83,10 @@ func (b *Broker) CreateTopic(t Topic) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	count := max(t.Partitions, 1)
-	several := len(b.listeners) > 1
-	first := count
-	if several {
-		first = 1 // kfake lets us say who leads the others
-	}
 	configs, _ := correct.TopicConfigs(t.Configs) // checked just now
-	err := b.do(func() error { return b.cluster.CreateTopic(t.Name, first, configs) })
-	if err == nil && several {
-		err = correct.Grow(context.Background(), corrected{b}, t.Name, count)
-	}
+	err := correct.Make(corrected{b}, t.Name, max(t.Partitions, 1), func(partitions int32) error {
+		return b.do(func() error { return b.cluster.CreateTopic(t.Name, partitions, configs) })
+	})
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return fmt.Errorf("%w: %s", ErrTopicExists, t.Name)
@@ -110,25 +104,33 @@ func (b *Broker) CreateTopic(t Topic) error {
 func (b *Broker) lookAt(topic string) {
 	b.compaction.Look(corrected{b}, topic)
 	b.timestamps.Look(corrected{b}, topic)
+	b.internal.Look(corrected{b}, topic)
 }
 
 // DeleteTopic deletes a topic with its records and the offsets that groups have
 // committed in it. An error wraps [ErrUnknownTopic] or [ErrClosed]. It is safe
 // for concurrent use.
 func (b *Broker) DeleteTopic(name string) error {
+	was, _ := corrected{b}.Topic(name)
 	err := b.do(func() error { return b.cluster.DeleteTopic(name) })
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return unknownTopic(name)
 	}
+	if err == nil {
+		correct.Forget(corrected{b}, name, was.ID)
+	}
 	return err
 }
 
-// Topics returns the topics there are, sorted by name; nil when the broker is
-// closed. It is safe for concurrent use.
+// Topics returns the topics there are, sorted by name, without those that are
+// internal (__consumer_offsets and the like); nil when the broker is closed. It is
+// safe for concurrent use.
 func (b *Broker) Topics() []Topic {
 	var out []Topic
 	for _, t := range b.topicNames() {
-		out = append(out, b.topic(t))
+		if !correct.IsInternal(t) {
+			out = append(out, b.topic(t))
+		}
 	}
 	return out
 }

@@ -18,10 +18,10 @@ func TestParseTopic(t *testing.T) {
 		want fakebroker.Topic
 		bad  string // part of the error
 	}{
-		"orders":       {want: fakebroker.Topic{Name: "orders", Partitions: 1}},
+		"orders":       {want: fakebroker.Topic{Name: "orders"}},
 		"orders:12":    {want: fakebroker.Topic{Name: "orders", Partitions: 12}},
 		"a.B_c-9:1":    {want: fakebroker.Topic{Name: "a.B_c-9", Partitions: 1}},
-		long:           {want: fakebroker.Topic{Name: long, Partitions: 1}},
+		long:           {want: fakebroker.Topic{Name: long}},
 		long + "a":     {bad: "250 characters"},
 		"":             {bad: "empty"},
 		":3":           {bad: "empty"},
@@ -77,7 +77,7 @@ func TestAutoCreateTopics(t *testing.T) {
 	for name, on := range map[string]bool{"on": true, "off": false} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, fakebroker.Config{AutoCreateTopics: on}, func(t *testing.T, b *fakebroker.Broker) {
-				cl := client(t, b, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(1))
+				cl := client(t, b, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(10))
 				err := cl.ProduceSync(within(t), &kgo.Record{Topic: "new"}).FirstErr()
 				equal(t, "produced", err == nil, on)
 				if on {

@@ -9,21 +9,21 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
-// Keys under which a connection remembers who authenticates, by which mechanism,
-// and who has.
+// Keys under which a connection remembers who authenticates, and by which mechanism.
 type (
 	saslMechanism struct{}
 	saslCandidate struct{}
-	saslUser      struct{}
 )
 
-// noticeUsers remembers who a connection is. When another broker is asked in a
-// client's place, it must be asked by the same user.
+// noticeUsers finds out who a client has authenticated as. Before that nothing is
+// served, and when another broker is asked in a client's place, it must be asked by
+// the same user.
 func (b *Broker) noticeUsers() wire.Rule {
 	api := wire.Keys(kmsg.SASLHandshake, kmsg.SASLAuthenticate)
 	return wire.Rule{
 		Name:  "users of connections",
-		Wants: func(h wire.Header) bool { return b.cfg.authorizes() && api(h) },
+		Keys:  api,
+		Wants: func(h wire.Header) bool { return b.cfg.Listeners[h.Listener].SASL },
 		Answer: func(x *wire.Exchange) {
 			req, err := x.Request()
 			if err != nil {
@@ -53,7 +53,7 @@ func noticeUser(x *wire.Exchange, sent, answered []byte) {
 	m := x.Memory()
 	if name, _ := m.Load(saslMechanism{}); name == Plain {
 		if parts := bytes.SplitN(sent, []byte{0}, 3); len(parts) == 3 {
-			m.Store(saslUser{}, string(parts[1]))
+			x.Authenticated(string(parts[1]))
 		}
 		return
 	}
@@ -64,17 +64,9 @@ func noticeUser(x *wire.Exchange, sent, answered []byte) {
 	}
 	if bytes.HasPrefix(answered, []byte("v=")) {
 		if name, known := m.LoadAndDelete(saslCandidate{}); known {
-			m.Store(saslUser{}, name)
+			x.Authenticated(name.(string))
 		}
 	}
-}
-
-// userOf is who a request comes from.
-func (b *Broker) userOf(x *wire.Exchange) string {
-	if name, known := x.Memory().Load(saslUser{}); known {
-		return name.(string)
-	}
-	return x.User()
 }
 
 // passwordOf is a password by which kfake takes a user, whoever it is. It takes

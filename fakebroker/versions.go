@@ -18,7 +18,8 @@ func release(name string) (*kversion.Versions, error) {
 		return nil, nil
 	}
 	v := kversion.FromString(name)
-	if v == nil {
+	newer := slices.ContainsFunc(tooNew(), func(n string) bool { return strings.HasPrefix(strings.TrimPrefix(name, "v"), n) })
+	if v == nil || newer {
 		return nil, badConfig("AsVersion", "%q is not known; use one of %s", name, strings.Join(Releases(), ", "))
 	}
 	return v, nil
@@ -27,12 +28,35 @@ func release(name string) (*kversion.Versions, error) {
 // Releases are the releases of Kafka that Config.AsVersion can name, oldest
 // first.
 func Releases() []string {
+	names := allReleases()
+	return names[:len(names)-len(tooNew())]
+}
+
+// newestRelease is the one that the brokers are like.
+const newestRelease = "4.3"
+
+// tooNew are the releases that kversion knows and the brokers do not.
+func tooNew() []string {
+	names := allReleases()
+	return names[slices.Index(names, newestRelease)+1:]
+}
+
+// allReleases are those that kversion knows, oldest first.
+func allReleases() []string {
 	names := kversion.VersionStrings()
 	slices.Reverse(names)
 	for i, n := range names {
 		names[i] = strings.TrimPrefix(n, "v")
 	}
 	return names
+}
+
+// isBefore4 reports whether a release is one before Kafka 4, which has versions that
+// are gone since (KIP-896).
+func isBefore4(v *kversion.Versions) bool {
+	const firstOf4 = 13
+	newest, _ := v.LookupMaxKeyVersion(kmsg.Metadata.Int16())
+	return newest < firstOf4
 }
 
 // speakAs has the brokers know no more of the protocol than a release of Kafka

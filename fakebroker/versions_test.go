@@ -57,6 +57,7 @@ func TestAsVersion_whatItDoesNotKnowEndsTheConnection(t *testing.T) {
 		{kmsg.NewPtrMetadataRequest(), 11, true},
 		{kmsg.NewPtrMetadataRequest(), 12, false},
 		{kmsg.NewPtrConsumerGroupHeartbeatRequest(), 0, false},
+		{kmsg.NewPtrListOffsetsRequest(), 0, true}, // which is gone since
 	} {
 		_, err := rawRequest(t, b, "me", c.version, c.req)
 		if (err == nil) != c.known {
@@ -84,4 +85,42 @@ func TestReleases_canAllBeNamed(t *testing.T) {
 		noError(t, err)
 		noError(t, b.Close())
 	}
+}
+
+func TestAsVersion_isNoneThatTheBrokersDoNotKnow(t *testing.T) {
+	all := fakebroker.Releases()
+	equal(t, "newest", all[len(all)-1], "4.3")
+	for _, release := range []string{"4.4", "v4.4", "4.4.0", "5.0", "4.30"} {
+		_, err := fakebroker.Start(fakebroker.Config{AsVersion: release})
+		isError(t, err, fakebroker.ErrConfig)
+	}
+	for _, release := range []string{"4.3", "v4.3", "4.3.1"} {
+		noError(t, fakebroker.Config{AsVersion: release}.Run(t).Close())
+	}
+}
+
+func TestApiVersions_tellsOfFeaturesThatWereUpdated(t *testing.T) {
+	b := fakebroker.Run(t)
+	level := func() int16 {
+		t.Helper()
+		req := kmsg.NewPtrApiVersionsRequest()
+		req.ClientSoftwareName, req.ClientSoftwareVersion = "x", "1"
+		resp, err := rawRequest(t, b, "me", 4, req)
+		noError(t, err)
+		for _, f := range resp.(*kmsg.ApiVersionsResponse).FinalizedFeatures {
+			if f.Name == "group.version" {
+				return f.MaxVersionLevel
+			}
+		}
+		return 0
+	}
+	equal(t, "at first", []int16{level(), level()}, []int16{1, 1})
+	update := kmsg.NewPtrUpdateFeaturesRequest()
+	f := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
+	f.Feature, f.UpgradeType = "group.version", 2
+	update.FeatureUpdates = append(update.FeatureUpdates, f)
+	resp, err := rawRequest(t, b, "me", 2, update)
+	noError(t, err)
+	equal(t, "refused with", resp.(*kmsg.UpdateFeaturesResponse).ErrorCode, int16(0))
+	equal(t, "afterwards", []int16{level(), level()}, []int16{0, 0})
 }

@@ -24,6 +24,12 @@ func aclBehaviours() []Behaviour {
 			Needs:  needs,
 			Run:    allows,
 		},
+		{
+			Name:   "acls/configurations are those of who may change or see them",
+			Source: "KIP-133, KIP-339, KIP-848; ControllerApis.authorizeAlterResource, ConfigHelper.handleDescribeConfigsRequest",
+			Needs:  needs,
+			Run:    configsOfOthers,
+		},
 	}
 }
 
@@ -209,7 +215,7 @@ func allows(t T, c Cluster) {
 		{"writing is describing", topic[:len(topic)-2], kmsg.ACLOperationWrite, kmsg.ACLPermissionTypeAllow, true, nil},
 		{"a denial goes first", topic, kmsg.ACLOperationDescribe, kmsg.ACLPermissionTypeDeny, false, denied},
 	} {
-		forgetACLs(t, root, step.resource)
+		forgetACLs(t, root, kmsg.ACLResourceTypeTopic, step.resource)
 		code(t, "CreateAcls", ask[*kmsg.CreateACLsResponse](t, root, aclFor(c.SASL.User, step.resource, step.op, step.permission, step.prefix)).Results[0].ErrorCode, nil)
 		eventually(t, step.what, func() bool {
 			described, listed := can(topic)
@@ -218,12 +224,12 @@ func allows(t T, c Cluster) {
 	}
 }
 
-// forgetACLs deletes the ACLs of a topic with the test.
-func forgetACLs(t T, root *kgo.Client, resource string) {
+// forgetACLs deletes the ACLs of a resource with the test.
+func forgetACLs(t T, root *kgo.Client, kind kmsg.ACLResourceType, resource string) {
 	t.Helper()
 	req := kmsg.NewPtrDeleteACLsRequest()
 	f := kmsg.NewDeleteACLsRequestFilter()
-	f.ResourceType, f.ResourceName, f.ResourcePatternType = kmsg.ACLResourceTypeTopic, &resource, kmsg.ACLResourcePatternTypeAny
+	f.ResourceType, f.ResourceName, f.ResourcePatternType = kind, &resource, kmsg.ACLResourcePatternTypeAny
 	f.Operation, f.PermissionType = kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
 	req.Filters = append(req.Filters, f)
 	t.Cleanup(func() {
@@ -231,4 +237,100 @@ func forgetACLs(t T, root *kgo.Client, resource string) {
 		defer cancel()
 		_, _ = req.RequestWith(ctx, root) // the cluster may be gone already
 	})
+}
+
+// configsOfOthers changes and describes configurations of all kinds, without the
+// right to do so, with the right to one kind, and again without.
+func configsOfOthers(t T, c Cluster) {
+	root := c.SASL.as(t, c.SASL.Admin)
+	cl := c.SASL.as(t, c.SASL.User)
+	topic, group, metrics := newTopic(t, root, 1), name("group"), name("metrics")
+	resources := []struct {
+		kind          resourceType
+		name          string
+		config        configChange
+		denied        *kerr.Error
+		resource      kmsg.ACLResourceType
+		resourceNamed string
+	}{
+		{topicResource, topic, set("retention.ms", "1000"), kerr.TopicAuthorizationFailed, kmsg.ACLResourceTypeTopic, topic},
+		{groupResource, group, set("consumer.session.timeout.ms", "50000"), kerr.GroupAuthorizationFailed, kmsg.ACLResourceTypeGroup, group},
+		{metricsResource, metrics, set("interval.ms", "1000"), kerr.ClusterAuthorizationFailed, kmsg.ACLResourceTypeCluster, "kafka-cluster"},
+		{brokerResource, "", set("log.retention.ms", "100000"), kerr.ClusterAuthorizationFailed, kmsg.ACLResourceTypeCluster, "kafka-cluster"},
+	}
+	check := func(step string, may func(resource kmsg.ACLResourceType) bool) {
+		t.Helper()
+		for _, r := range resources {
+			want := r.denied
+			if may(r.resource) {
+				want = nil
+			}
+			what := step + ": " + r.kind.String()
+			incremental := kmsg.NewPtrIncrementalAlterConfigsRequest()
+			incremental.ValidateOnly = want == nil // what may be changed stays as it is
+			incremental.Resources = append(incremental.Resources, alterResource(r.kind, r.name, r.config))
+			code(t, what+" altered", anyBroker[*kmsg.IncrementalAlterConfigsResponse](t, cl, incremental).Resources[0].ErrorCode, want)
+
+			replace := kmsg.NewPtrAlterConfigsRequest()
+			rr := kmsg.NewAlterConfigsRequestResource()
+			rr.ResourceType, rr.ResourceName = r.kind, r.name
+			rc := kmsg.NewAlterConfigsRequestResourceConfig()
+			rc.Name, rc.Value = r.config.name, r.config.value
+			rr.Configs = append(rr.Configs, rc)
+			replace.Resources = append(replace.Resources, rr)
+			for _, validate := range []bool{true, want == nil} {
+				if r.kind == brokerResource && want == nil {
+					break // all brokers cannot be without what they have
+				}
+				replace.ValidateOnly = validate
+				code(t, what+" replaced", anyBroker[*kmsg.AlterConfigsResponse](t, cl, replace).Resources[0].ErrorCode, want)
+			}
+
+			describe := kmsg.NewPtrDescribeConfigsRequest()
+			dr := kmsg.NewDescribeConfigsRequestResource()
+			dr.ResourceType, dr.ResourceName = r.kind, r.name
+			describe.Resources = append(describe.Resources, dr)
+			described := anyBroker[*kmsg.DescribeConfigsResponse](t, cl, describe).Resources[0]
+			code(t, what+" described", described.ErrorCode, want)
+			if want != nil {
+				equal(t, what+" described to who may not", len(described.Configs), 0)
+			}
+		}
+	}
+	nothing := func(kmsg.ACLResourceType) bool { return false }
+	check("nothing is allowed", nothing)
+	for _, r := range resources[:len(resources)-1] { // the last two are of the same resource
+		for _, step := range []struct {
+			what       string
+			op         kmsg.ACLOperation
+			permission kmsg.ACLPermissionType
+		}{{"allowed", kmsg.ACLOperationAlterConfigs, kmsg.ACLPermissionTypeAllow}, {"denied after all", kmsg.ACLOperationAll, kmsg.ACLPermissionTypeDeny}} {
+			req := aclFor(c.SASL.User, r.resourceNamed, step.op, step.permission, false)
+			req.Creations[0].ResourceType = r.resource
+			forgetACLs(t, root, r.resource, r.resourceNamed)
+			code(t, "CreateAcls", ask[*kmsg.CreateACLsResponse](t, root, req).Results[0].ErrorCode, nil)
+			may := func(resource kmsg.ACLResourceType) bool {
+				return step.permission == kmsg.ACLPermissionTypeAllow && resource == r.resource
+			}
+			eventually(t, "the ACL is known", func() bool {
+				incremental := kmsg.NewPtrIncrementalAlterConfigsRequest()
+				incremental.ValidateOnly = true
+				incremental.Resources = append(incremental.Resources, alterResource(r.kind, r.name, r.config))
+				return (anyBroker[*kmsg.IncrementalAlterConfigsResponse](t, cl, incremental).Resources[0].ErrorCode == 0) == may(r.resource)
+			})
+			if may(r.resource) {
+				check(r.kind.String()+" "+step.what, may)
+			}
+		}
+	}
+	for _, r := range resources {
+		if r.kind == groupResource || r.kind == metricsResource {
+			d := describeConfigs(t, root, someBroker(t, root), r.kind, r.name)
+			for _, c := range d.Configs {
+				if c.Name == r.config.name && text(c.Value) == text(r.config.value) {
+					t.Errorf("%s %s was changed by who may not", r.kind, c.Name)
+				}
+			}
+		}
+	}
 }

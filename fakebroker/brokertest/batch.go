@@ -25,7 +25,6 @@ func encode(b kmsg.RecordBatch, values ...string) []byte {
 // encodeRecords fills a batch with small records, and in with its length and
 // checksum.
 func encodeRecords(b kmsg.RecordBatch, records ...kmsg.Record) []byte {
-	const lengthAt, headerEnd, crcAt, crcEnd = 8, 12, 17, 21
 	for i, r := range records {
 		r.OffsetDelta = int32(i)
 		r.Length = int32(len(r.AppendTo(nil)) - 1) // without the length itself, which is 0 in one byte
@@ -33,7 +32,12 @@ func encodeRecords(b kmsg.RecordBatch, records ...kmsg.Record) []byte {
 	}
 	b.Magic, b.PartitionLeaderEpoch = 2, -1
 	b.NumRecords, b.LastOffsetDelta = int32(len(records)), int32(len(records)-1)
-	raw := b.AppendTo(nil)
+	return checked(b.AppendTo(nil))
+}
+
+// checked fills in a batch's length and checksum.
+func checked(raw []byte) []byte {
+	const lengthAt, headerEnd, crcAt, crcEnd = 8, 12, 17, 21
 	binary.BigEndian.PutUint32(raw[lengthAt:], uint32(len(raw)-headerEnd))
 	binary.BigEndian.PutUint32(raw[crcAt:], crc32.Checksum(raw[crcEnd:], crc32.MakeTable(crc32.Castagnoli)))
 	return raw

@@ -26,9 +26,19 @@ func clusterBehaviours() []Behaviour {
 			Run:    unknownVersion,
 		},
 		{
+			Name:   "cluster/versions that are gone end the connection",
+			Source: "KIP-896; SocketServer.parseRequestHeader",
+			Run:    goneVersionsEndTheConnection,
+		},
+		{
 			Name:   "cluster/OffsetForLeaderEpoch v2 is understood",
 			Source: "KIP-320",
 			Run:    epochsInVersion2,
+		},
+		{
+			Name:   "cluster/a coordinator that is not found is no node",
+			Source: "KIP-699; FindCoordinatorResponse, KafkaApis.handleFindCoordinatorRequest",
+			Run:    coordinatorIsNoNode,
 		},
 		{
 			Name:   "cluster/nobody subscribes to the metrics of clients",
@@ -71,7 +81,7 @@ func clusterBehaviours() []Behaviour {
 // versionsOf43 are the oldest and the newest version that 4.3 names of each API.
 func versionsOf43() map[kmsg.Key][2]int16 {
 	return map[kmsg.Key][2]int16{
-		kmsg.Produce: {0, 13}, kmsg.Fetch: {4, 18}, kmsg.Metadata: {0, 13}, kmsg.OffsetCommit: {2, 10},
+		kmsg.Produce: {0, 13}, kmsg.Fetch: {4, 18}, kmsg.ListOffsets: {1, 11}, kmsg.Metadata: {0, 13}, kmsg.OffsetCommit: {2, 10},
 		kmsg.OffsetFetch: {1, 10}, kmsg.FindCoordinator: {0, 6}, kmsg.JoinGroup: {0, 9}, kmsg.Heartbeat: {0, 4},
 		kmsg.LeaveGroup: {0, 5}, kmsg.SyncGroup: {0, 5}, kmsg.DescribeGroups: {0, 6}, kmsg.ListGroups: {0, 5},
 		kmsg.SASLHandshake: {0, 1}, kmsg.ApiVersions: {0, 4}, kmsg.CreateTopics: {2, 7}, kmsg.DeleteTopics: {1, 6},
@@ -106,8 +116,8 @@ func apiVersions(t T, c Cluster, v int16) *kmsg.ApiVersionsResponse {
 	return resp
 }
 
-// There are APIs of Kafka's that a broker to test against can do without, and
-// ListOffsets v11 asks for offsets of tiered storage. They are not looked at.
+// There are APIs of Kafka's that a broker to test against can do without. They are
+// not looked at.
 func versionsOfKafka(t T, c Cluster) {
 	for v := int16(0); v <= 4; v++ {
 		resp := apiVersions(t, c, v)
@@ -121,11 +131,29 @@ func versionsOfKafka(t T, c Cluster) {
 				t.Errorf("v%d: %s is %v, want %v", v, k.Name(), have[k], want)
 			}
 		}
-		equal(t, "oldest ListOffsets", have[kmsg.ListOffsets][0], int16(1))
 		for _, k := range []kmsg.Key{kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry} {
 			if _, ok := have[k]; ok {
 				t.Errorf("v%d: %s is named without a receiver", v, k.Name())
 			}
+		}
+	}
+}
+
+// goneVersionsEndTheConnection asks in all versions before the oldest ones, those of
+// Produce included that are named without being served.
+func goneVersionsEndTheConnection(t T, c Cluster) {
+	oldest := map[kmsg.Key]int16{kmsg.ListOffsets: 1, kmsg.Produce: 3}
+	for k, v := range versionsOf43() {
+		oldest[k] = max(oldest[k], v[0])
+	}
+	for k, first := range oldest {
+		for v := range first {
+			conn := dial(t, c.Options)
+			if conn.ask(v, kmsg.RequestForKey(k.Int16())) != nil {
+				t.Errorf("%s v%d is answered", k.Name(), v)
+				continue
+			}
+			conn.closed()
 		}
 	}
 }

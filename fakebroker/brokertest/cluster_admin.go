@@ -32,6 +32,11 @@ func clusterAdminBehaviours() []Behaviour {
 			Run:    checksQuotaFilters,
 		},
 		{
+			Name:   "cluster/quotas have their entities and limits in one order",
+			Source: "KIP-546; ClientQuotaEntity, ClientQuotaImage",
+			Run:    ordersQuotas,
+		},
+		{
 			Name:   "cluster/SCRAM credentials are refused with a reason",
 			Source: "KIP-554; ScramControlManager",
 			Run:    refusesCredentials,
@@ -227,6 +232,67 @@ func checksQuotaFilters(t T, c Cluster) {
 			if tt.want != nil {
 				equal(t, "message", text(resp.ErrorMessage), tt.message)
 			}
+		}
+	}
+}
+
+func ordersQuotas(t T, c Cluster) {
+	conn := dial(t, c.Options)
+	user, client := name("user"), name("client")
+	alter := func(v int16, remove bool, types ...string) {
+		t.Helper()
+		req := kmsg.NewPtrAlterClientQuotasRequest()
+		entry := kmsg.NewAlterClientQuotasRequestEntry()
+		for _, kind := range types {
+			e := kmsg.NewAlterClientQuotasRequestEntryEntity()
+			e.Type, e.Name = kind, &user
+			if kind == "client-id" {
+				e.Name = &client
+			}
+			entry.Entity = append(entry.Entity, e)
+		}
+		for _, key := range []string{"producer_byte_rate", "request_percentage", "consumer_byte_rate"} {
+			entry.Ops = append(entry.Ops, kmsg.AlterClientQuotasRequestEntryOp{Key: key, Value: 1000, Remove: remove})
+		}
+		req.Entries = append(req.Entries, entry)
+		resp, ok := conn.ask(v, req).(*kmsg.AlterClientQuotasResponse)
+		if !ok || len(resp.Entries) != 1 {
+			t.Errorf("quotas of %v: want an entry, have %+v", types, resp)
+			return
+		}
+		code(t, "quotas", resp.Entries[0].ErrorCode, nil)
+		var got []string
+		for _, e := range resp.Entries[0].Entity {
+			got = append(got, e.Type)
+		}
+		equal(t, "entities altered", got, []string{"client-id", "user"})
+	}
+	for v := int16(0); v <= 1; v++ {
+		for _, types := range [][]string{{"user", "client-id"}, {"client-id", "user"}} {
+			alter(v, false, types...)
+			req := kmsg.NewPtrDescribeClientQuotasRequest()
+			req.Components = []kmsg.DescribeClientQuotasRequestComponent{{EntityType: "user", Match: &user}}
+			var got []string
+			eventually(t, "the quotas of "+user, func() bool {
+				got = nil
+				resp, ok := conn.ask(v, req).(*kmsg.DescribeClientQuotasResponse)
+				if !ok || len(resp.Entries) != 1 {
+					return false
+				}
+				for _, e := range resp.Entries[0].Entity {
+					got = append(got, e.Type)
+				}
+				for _, limit := range resp.Entries[0].Values {
+					got = append(got, limit.Key)
+				}
+				return true
+			})
+			equal(t, "quota", got, []string{"client-id", "user", "consumer_byte_rate", "request_percentage", "producer_byte_rate"})
+			alter(v, true, types...)
+			eventually(t, "the end of the quotas of "+user, func() bool {
+				resp, ok := conn.ask(v, req).(*kmsg.DescribeClientQuotasResponse)
+				return ok && len(resp.Entries) == 0
+			})
 		}
 	}
 }

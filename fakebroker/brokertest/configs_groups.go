@@ -27,6 +27,11 @@ func groupConfigBehaviours() []Behaviour {
 			Run:    groupIsAResource,
 		},
 		{
+			Name:   "configs/changes that are asked for at once are all made",
+			Source: "KIP-339: an alteration leaves what it does not name; ConfigurationControlManager",
+			Run:    changesAtOnce,
+		},
+		{
 			Name:   "configs/a client metrics subscription is checked and described",
 			Source: "KIP-714; ClientMetricsConfigs",
 			Run:    metricsHaveConfigs,
@@ -190,4 +195,60 @@ func metricsHaveConfigs(t T, c Cluster) {
 	settles(t, cl, node, metricsResource, subscription, "interval.ms=1000 7 [interval.ms=1000 7]")
 	settles(t, cl, node, metricsResource, subscription, "match=client_id=a.* 7 [match=client_id=a.* 7]")
 	equal(t, "listed", slices.Contains(configResources(t, cl, metricsResource), subscription), true)
+}
+
+// changesAtOnce does not wait for an answer before the next change is asked for, of
+// configurations that are there for the time of the test only.
+func changesAtOnce(t T, c Cluster) {
+	cl := newClient(t, c)
+	node := someBroker(t, cl)
+	topic := newTopic(t, cl, 1)
+	const rounds = 5
+	for range rounds {
+		for _, r := range []struct {
+			kind  resourceType
+			name  string
+			names []string
+		}{
+			{topicResource, topic, []string{"retention.ms", "segment.ms", "flush.ms"}},
+			{groupResource, name("group"), []string{"consumer.session.timeout.ms", "streams.session.timeout.ms", "share.session.timeout.ms", "streams.num.standby.replicas"}},
+			{brokerResource, "", []string{"log.retention.ms", "log.flush.interval.messages", "log.index.interval.bytes", "message.max.bytes"}},
+		} {
+			restored := make([]configChange, len(r.names))
+			sets, unsets := make([]kmsg.Request, len(r.names)), make([]kmsg.Request, len(r.names))
+			for i, n := range r.names {
+				v := "50000"
+				if n == "streams.num.standby.replicas" {
+					v = "1"
+				}
+				restored[i] = unset(n)
+				one := func(c configChange) kmsg.Request {
+					req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+					req.Version = 1
+					req.Resources = append(req.Resources, alterResource(r.kind, r.name, c))
+					return req
+				}
+				sets[i], unsets[i] = one(set(n, v)), one(unset(n))
+			}
+			restores(t, cl, node, alterResource(r.kind, r.name, restored...))
+			for _, step := range []struct {
+				reqs []kmsg.Request
+				set  bool
+			}{{sets, true}, {unsets, false}} {
+				for i, a := range dial(t, c.Options).askAtOnce(step.reqs...) {
+					code(t, r.kind.String()+" "+r.names[i], a.(*kmsg.IncrementalAlterConfigsResponse).Resources[0].ErrorCode, nil)
+				}
+				eventually(t, r.kind.String()+" is altered", func() bool {
+					d := describeConfigs(t, cl, node, r.kind, r.name, r.names...)
+					found := 0
+					for _, c := range d.Configs {
+						if v := text(c.Value); v == "50000" || c.Name == "streams.num.standby.replicas" && v == "1" {
+							found++
+						}
+					}
+					return step.set && found == len(r.names) || !step.set && found == 0
+				})
+			}
+		}
+	}
 }

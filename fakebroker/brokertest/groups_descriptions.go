@@ -160,10 +160,11 @@ func describeConsumers(t T, c Cluster) {
 		equal(t, what+" topic id", a.TopicPartitions[0].TopicID, topic.id)
 		equal(t, what+" partitions", a.TopicPartitions[0].Partitions, []int32{0})
 	}
-	unknown, classic := name("group"), joined(t, c, nil, topic.name).group
+	unknown, classic, shared := name("group"), joined(t, c, nil, topic.name).group, sharing(t, c, topic).group
 	for group, says := range map[string]string{
 		unknown: "Group " + unknown + " not found.",
 		classic: "Group " + classic + " is not a consumer group.",
+		shared:  "Group " + shared + " is not a consumer group.",
 	} {
 		got := describeConsumer(t, c, group, false)
 		code(t, says, got.ErrorCode, kerr.GroupIDNotFound)

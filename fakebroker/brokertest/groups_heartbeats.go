@@ -18,10 +18,38 @@ func groupHeartbeatBehaviours() []Behaviour {
 			Run:    heartbeatMakesNoGroup,
 		},
 		{
+			Name:   "groups/a consumer changes its subscription in any heartbeat",
+			Source: "ConsumerGroupHeartbeat: fields are null if they did not change since the last heartbeat",
+			Run:    subscribingInAnyHeartbeat,
+		},
+		{
 			Name:   "groups/a refused heartbeat says why",
 			Source: "ConsumerGroupHeartbeat",
 			Run:    refusedHeartbeats,
 		},
+	}
+}
+
+// librdkafka's consumers send what has changed, and nothing beside it.
+func subscribingInAnyHeartbeat(t T, c Cluster) {
+	cl := newClient(t, c)
+	for _, acknowledges := range []bool{false, true} {
+		first, second := newTopicOf(t, cl, 1), newTopicOf(t, cl, 1)
+		m := consuming(t, c, first, 0)
+		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Group, req.MemberID, req.MemberEpoch, req.RebalanceTimeoutMillis = m.group, m.id, m.generation, -1
+		req.SubscribedTopicNames = []string{first.name, second.name}
+		if acknowledges {
+			owned := kmsg.NewConsumerGroupHeartbeatRequestTopic()
+			owned.TopicID, owned.Partitions = first.id, []int32{0}
+			req.Topics = append(req.Topics, owned)
+		}
+		eventually(t, "partitions of both topics", func() bool {
+			resp := ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, req)
+			code(t, "heartbeat", resp.ErrorCode, nil)
+			req.MemberEpoch, req.SubscribedTopicNames, req.Topics = resp.MemberEpoch, nil, nil
+			return resp.Assignment != nil && len(resp.Assignment.Topics) == 2
+		})
 	}
 }
 
@@ -113,6 +141,9 @@ func refusedHeartbeats(t T, c Cluster) {
 	isText(t, "stranger", beat("stranger", stranger, kerr.UnknownMemberID), "Member nobody is not a member of group "+m.group+".")
 	nowhere := leaving(member{group: name("group"), id: "nobody"})
 	isText(t, "unknown group", beat("unknown group", nowhere, kerr.GroupIDNotFound), "Group "+nowhere.Group+" not found.")
+
+	nowhere.MemberEpoch = 3
+	isText(t, "unknown group of a member", beat("unknown group of a member", nowhere, kerr.GroupIDNotFound), "Consumer group "+nowhere.Group+" not found.")
 
 	late := leaving(m)
 	late.MemberEpoch = m.generation + 5

@@ -27,6 +27,16 @@ func groupMemberBehaviours() []Behaviour {
 			Source: "KIP-345; GroupMetadataManager.classicGroupLeave",
 			Run:    staticMemberLeaves,
 		},
+		{
+			Name:   "groups/LeaveGroup takes members of the consumer protocol out",
+			Source: "GroupMetadataManager.classicGroupLeaveToConsumerGroup",
+			Run:    takesConsumersOut,
+		},
+		{
+			Name:   "groups/a session is from six seconds to half an hour long",
+			Source: "group.min.session.timeout.ms, group.max.session.timeout.ms",
+			Run:    sessionsAreBounded,
+		},
 	}
 }
 
@@ -126,5 +136,70 @@ func staticMemberLeaves(t T, c Cluster) {
 		code(t, what+"heartbeat", askIn[*kmsg.HeartbeatResponse](t, c, 4, beat).ErrorCode, nil)
 		code(t, what+"by instance alone", leave("", "instance").ErrorCode, nil)
 		code(t, what+"gone", leave(m.id, "instance").ErrorCode, kerr.UnknownMemberID)
+	}
+}
+
+// takesConsumersOut has somebody else say that a member leaves, as Java's admin
+// client does to remove it.
+func takesConsumersOut(t T, c Cluster) {
+	cl := newClient(t, c)
+	topic := newTopicOf(t, cl, 1)
+	beats := func(m member) int16 {
+		req := consumerHeartbeat(m.group)
+		req.MemberID, req.MemberEpoch, req.RebalanceTimeoutMillis, req.SubscribedTopicNames, req.Topics = m.id, m.generation, -1, nil, nil
+		return ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, req).ErrorCode
+	}
+	for _, v := range versions(0, 5) {
+		what := "v" + number(int32(v))
+		m := consuming(t, c, topic, 0)
+		if v < 3 {
+			code(t, what+" of nobody", askIn[*kmsg.LeaveGroupResponse](t, c, v, leaveOf(m.group, leaver("nobody", nil))).ErrorCode, kerr.UnknownMemberID)
+			code(t, what, askIn[*kmsg.LeaveGroupResponse](t, c, v, leaveOf(m.group, leaver(m.id, nil))).ErrorCode, nil)
+		} else {
+			resp := askIn[*kmsg.LeaveGroupResponse](t, c, v, leaveOf(m.group, leaver("nobody", nil), leaver(m.id, nil), leaver("", kmsg.StringPtr("nobody"))))
+			code(t, what, resp.ErrorCode, nil)
+			for i, want := range []*kerr.Error{kerr.UnknownMemberID, nil, kerr.UnknownMemberID} {
+				code(t, what+", member "+number(int32(i)), resp.Members[i].ErrorCode, want)
+			}
+			equal(t, what+", member", resp.Members[1].MemberID, m.id)
+		}
+		code(t, what+", then its heartbeat", beats(m), kerr.UnknownMemberID)
+	}
+	for _, id := range []string{"", "its own", "another"} {
+		what := "static, member id: " + id
+		instance := name("instance")
+		req := consumerHeartbeat(name("group"), topic.name)
+		req.InstanceID = &instance
+		resp := ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, req)
+		code(t, what+", join", resp.ErrorCode, nil)
+		m := member{group: req.Group, id: req.MemberID, generation: resp.MemberEpoch}
+		t.Cleanup(func() {
+			askLast(t, c, leaving(m))
+			deleteGroup(t, c, m.group)
+		})
+		var want *kerr.Error
+		switch id {
+		case "its own":
+			id = m.id
+		case "another":
+			want = kerr.FencedInstanceID
+		}
+		got := askIn[*kmsg.LeaveGroupResponse](t, c, 5, leaveOf(m.group, leaver(id, &instance))).Members[0]
+		code(t, what, got.ErrorCode, want)
+		equal(t, what+", member", got.MemberID, id)
+		equal(t, what+", instance", text(got.InstanceID), instance)
+	}
+}
+
+func sessionsAreBounded(t T, c Cluster) {
+	for session, want := range map[int32]*kerr.Error{5_999: kerr.InvalidSessionTimeout, 1_800_000: nil, 1_800_001: kerr.InvalidSessionTimeout} {
+		req := joinOf(name("group"), "", name("topic"))
+		req.SessionTimeoutMillis = session
+		resp := askIn[*kmsg.JoinGroupResponse](t, c, 3, req)
+		code(t, "session of "+number(session)+" ms", resp.ErrorCode, want)
+		t.Cleanup(func() {
+			askLast(t, c, leaveOf(req.Group, leaver(resp.MemberID, nil)))
+			deleteGroup(t, c, req.Group)
+		})
 	}
 }

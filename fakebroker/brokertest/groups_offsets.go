@@ -1,6 +1,8 @@
 package brokertest
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -31,6 +33,11 @@ func groupOffsetBehaviours() []Behaviour {
 			Name:   "groups/an offset is unstable for its own partition only",
 			Source: "KIP-447; OffsetMetadataManager.hasPendingTransactionalOffsets",
 			Run:    otherOffsetsAreStable,
+		},
+		{
+			Name:   "groups/an offset of a transaction that timed out is stable",
+			Source: "KIP-447; TransactionCoordinator.abortTimedOutTransactions",
+			Run:    timedOutOffsetsAreStable,
 		},
 	}
 }
@@ -155,7 +162,7 @@ func offsetsOfUnknownTopic(t T, c Cluster) {
 func pendingOffsetIsUnstable(t T, c Cluster) {
 	topic := newTopicOf(t, newClient(t, c), 2)
 	group := name("group")
-	end := commitInTransaction(t, c, group, topic)
+	end := commitInTransaction(t, c, group, topic, 0, time.Minute)
 	fetch := func(stable bool) []offset {
 		return offsetsIn(t, 7, askIn[*kmsg.OffsetFetchResponse](t, c, 7, offsetsOf(7, stable, &topic, group)), group)
 	}
@@ -176,7 +183,7 @@ func otherOffsetsAreStable(t T, c Cluster) {
 	}
 	stable := offset{1, 5, -1, "", 0}
 	for range 2 { // the second transaction of a group is as the first
-		end := commitInTransaction(t, c, group, topic)
+		end := commitInTransaction(t, c, group, topic, 0, time.Minute)
 		for _, v := range versions(7, 10) {
 			equal(t, "v"+number(int32(v)), fetch(v), []offset{{0, -1, -1, "", kerr.UnstableOffsetCommit.Code}, stable})
 		}
@@ -185,13 +192,33 @@ func otherOffsetsAreStable(t T, c Cluster) {
 	}
 }
 
-// commitInTransaction adds offset 7 of partition 0 to a transaction, which end
+// Another transaction of the same group is open all the while.
+func timedOutOffsetsAreStable(t T, c Cluster) {
+	topic := newTopicOf(t, newClient(t, c), 2)
+	group := name("group")
+	fetch := func() []offset {
+		return offsetsIn(t, 7, askIn[*kmsg.OffsetFetchResponse](t, c, 7, offsetsOf(7, true, &topic, group)), group)
+	}
+	const soon = time.Second
+	unstable := kerr.UnstableOffsetCommit.Code
+	end := commitInTransaction(t, c, group, topic, 1, time.Minute)
+	start := time.Now()
+	commitInTransaction(t, c, group, topic, 0, soon)
+	if both := fetch(); time.Since(start) < soon { // else it may be over already
+		equal(t, "both", both, []offset{{0, -1, -1, "", unstable}, {1, -1, -1, "", unstable}})
+	}
+	eventually(t, "the end of the transaction that times out", func() bool { return fetch()[0] == noOffset(0) })
+	equal(t, "the other", fetch()[1], offset{1, -1, -1, "", unstable})
+	end()
+}
+
+// commitInTransaction adds offset 7 of a partition to a transaction, which end
 // commits.
-func commitInTransaction(t T, c Cluster, group string, topic topicOf) (end func()) {
+func commitInTransaction(t T, c Cluster, group string, topic topicOf, partition int32, timeout time.Duration) (end func()) {
 	t.Helper()
 	transaction := name("transaction")
 	begin := kmsg.NewPtrInitProducerIDRequest()
-	begin.TransactionalID, begin.TransactionTimeoutMillis, begin.ProducerID, begin.ProducerEpoch = &transaction, 60_000, -1, -1
+	begin.TransactionalID, begin.TransactionTimeoutMillis, begin.ProducerID, begin.ProducerEpoch = &transaction, int32(timeout.Milliseconds()), -1, -1
 	producer := askIn[*kmsg.InitProducerIDResponse](t, c, 4, begin)
 	code(t, "producer id", producer.ErrorCode, nil)
 
@@ -205,7 +232,7 @@ func commitInTransaction(t T, c Cluster, group string, topic topicOf) (end func(
 	rt := kmsg.NewTxnOffsetCommitRequestTopic()
 	rt.Topic = topic.name
 	rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-	rp.Offset, rp.LeaderEpoch = 7, -1
+	rp.Partition, rp.Offset, rp.LeaderEpoch = partition, 7, -1
 	rt.Partitions = append(rt.Partitions, rp)
 	commit.Topics = append(commit.Topics, rt)
 	code(t, "offset", askIn[*kmsg.TxnOffsetCommitResponse](t, c, 3, commit).Topics[0].Partitions[0].ErrorCode, nil)

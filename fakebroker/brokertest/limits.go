@@ -19,6 +19,16 @@ func limitBehaviours() []Behaviour {
 			Source: "KIP-516: Produce v13",
 			Run:    unknownTopicIDsProducedTo,
 		},
+		{
+			Name:   "limits/batches are refused that are not what they say",
+			Source: "LogValidator, DefaultRecordBatch, DefaultRecord.readFrom",
+			Run:    lyingBatches,
+		},
+		{
+			Name:   "limits/members with too much metadata are refused",
+			Source: "KIP-848: a group is kept in records, of no more than message.max.bytes",
+			Run:    tooMuchMetadata,
+		},
 	}
 }
 
@@ -68,5 +78,38 @@ func unknownTopicIDsProducedTo(t T, c Cluster) {
 			want = nil
 		}
 		code(t, "partition", rt.Partitions[0].ErrorCode, want)
+	}
+}
+
+// tooMuchMetadata may be refused at once or when the group is to be kept.
+func tooMuchMetadata(t T, c Cluster) {
+	const largest = 1048588 // of a record, by default
+	for _, size := range []int{largest / 2, 2 * largest} {
+		for _, leading := range []bool{false, true} {
+			join := joinOf(name("group"), "", "orders")
+			assigned := make([]byte, 10)
+			if leading {
+				assigned = make([]byte, size)
+			} else {
+				join.Protocols[0].Metadata = append(join.Protocols[0].Metadata, make([]byte, size)...)
+			}
+			in := askIn[*kmsg.JoinGroupResponse](t, c, 3, join) // joins at once
+			refused := in.ErrorCode
+			if refused == 0 {
+				sync := kmsg.NewPtrSyncGroupRequest()
+				sync.Group, sync.MemberID, sync.Generation = join.Group, in.MemberID, in.Generation
+				a := kmsg.NewSyncGroupRequestGroupAssignment()
+				a.MemberID, a.MemberAssignment = in.MemberID, assigned
+				sync.GroupAssignment = append(sync.GroupAssignment, a)
+				refused = askIn[*kmsg.SyncGroupResponse](t, c, 4, sync).ErrorCode
+			}
+			want := kerr.UnknownServerError
+			if size < largest {
+				want = nil
+			}
+			code(t, "member with "+number(int32(size))+" bytes", refused, want)
+			askLast(t, c, leaveOf(join.Group, leaver(in.MemberID, nil)))
+			deleteGroup(t, c, join.Group)
+		}
 	}
 }

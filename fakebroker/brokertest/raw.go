@@ -41,14 +41,57 @@ func dial(t T, opts []kgo.Opt) *raw {
 func (r *raw) ask(version int16, req kmsg.Request) kmsg.Response {
 	r.t.Helper()
 	req.SetVersion(version)
-	resp, err := wire.Ask(within(r.t), r.conn, "brokertest", req)
-	if err != nil && within(r.t).Err() != nil {
+	ctx := within(r.t)
+	resp, err := wire.Ask(ctx, r.conn, "brokertest", req)
+	if ctx.Err() != nil {
 		noError(r.t, err)
 	}
 	if err != nil {
 		return nil
 	}
 	return resp
+}
+
+// send sends a request, which says its version, that is not answered.
+func (r *raw) send(req kmsg.Request) {
+	r.t.Helper()
+	f := kmsg.NewRequestFormatter(kmsg.FormatterClientID("brokertest"))
+	_, err := r.conn.Write(f.AppendRequest(nil, req, 0))
+	noError(r.t, err)
+}
+
+// askAtOnce sends requests, which say their versions, without waiting for answers,
+// and returns those that come.
+func (r *raw) askAtOnce(reqs ...kmsg.Request) (answers []kmsg.Response) {
+	r.t.Helper()
+	f := kmsg.NewRequestFormatter(kmsg.FormatterClientID("brokertest"))
+	var all []byte
+	for i, req := range reqs {
+		all = append(all, f.AppendRequest(nil, req, int32(i))...)
+	}
+	_, err := r.conn.Write(all)
+	noError(r.t, err)
+	stop := context.AfterFunc(within(r.t), func() { _ = r.conn.Close() })
+	defer stop()
+	for _, req := range reqs {
+		const correlation = 4
+		var size [4]byte
+		if _, err := io.ReadFull(r.conn, size[:]); err != nil {
+			return answers
+		}
+		b := make([]byte, binary.BigEndian.Uint32(size[:]))
+		if _, err := io.ReadFull(r.conn, b); err != nil {
+			return answers
+		}
+		b = b[correlation:]
+		resp := req.ResponseKind()
+		if resp.IsFlexible() {
+			b = b[1:] // its header has no tags
+		}
+		noError(r.t, resp.ReadFrom(b))
+		answers = append(answers, resp)
+	}
+	return answers
 }
 
 // token sends a SASL token that has no header and returns the answer, which has

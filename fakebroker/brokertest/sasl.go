@@ -57,6 +57,18 @@ func saslBehaviours() []Behaviour {
 			Run:    stepsOutOfOrder,
 		},
 		{
+			Name:   "sasl/nothing is served before authentication",
+			Source: "KIP-43; SaslServerAuthenticator.handleKafkaRequest, handleSaslToken",
+			Needs:  needs,
+			Run:    nothingBefore,
+		},
+		{
+			Name:   "sasl/what is sent behind an authentication is served after it",
+			Source: "SaslServerAuthenticator.authenticate: a request is read when the one before it is answered",
+			Needs:  Needs{ACLs: true},
+			Run:    sentBehind,
+		},
+		{
 			Name:   "sasl/a listener without authentication refuses it",
 			Source: "KafkaApis.handleSaslHandshakeRequest, handleSaslAuthenticateRequest",
 			Run:    nothingToAuthenticate,
@@ -354,4 +366,82 @@ func (r *raw) answersAuthenticated() {
 
 func nothingToAuthenticate(t T, c Cluster) {
 	dial(t, c.Options).answersAuthenticated()
+}
+
+// nothingBefore asks all kinds of brokers' work of a connection that nobody has
+// authenticated. Behind a handshake an answer can come, which is an error, and is
+// the last one.
+func nothingBefore(t T, c Cluster) {
+	two := []string{name("one"), name("two")}
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Groups = two
+	del := kmsg.NewPtrDeleteGroupsRequest()
+	del.Groups = two
+	offsets := kmsg.NewPtrOffsetFetchRequest()
+	for _, g := range two {
+		og := kmsg.NewOffsetFetchRequestGroup()
+		og.Group = g
+		offsets.Groups = append(offsets.Groups, og)
+	}
+	heartbeat := kmsg.NewPtrHeartbeatRequest()
+	heartbeat.Group = two[0]
+	transactions := kmsg.NewPtrDescribeTransactionsRequest()
+	transactions.TransactionalIDs = two
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.SessionEpoch, fetch.ReplicaID = -1, -1
+	configs := kmsg.NewPtrDescribeConfigsRequest()
+	res := kmsg.NewDescribeConfigsRequestResource()
+	res.ResourceType, res.ResourceName = 99, "what is it"
+	configs.Resources = append(configs.Resources, res)
+	alter := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	alter.Resources = append(alter.Resources, kmsg.IncrementalAlterConfigsRequestResource{ResourceType: groupResource, ResourceName: two[0]})
+	for _, begun := range []bool{false, true} {
+		for _, ask := range []struct {
+			version int16
+			req     kmsg.Request
+		}{
+			{5, describe}, {2, del}, {8, offsets}, {4, heartbeat}, {0, transactions},
+			{4, kmsg.NewPtrListGroupsRequest()}, {0, kmsg.NewPtrListTransactionsRequest()},
+			{12, fetch}, {4, configs}, {1, alter}, {12, kmsg.NewPtrMetadataRequest()}, {0, kmsg.NewPtrDescribeClusterRequest()},
+		} {
+			conn := dial(t, c.SASL.Options)
+			if begun {
+				conn.ask(1, handshake(plain))
+			}
+			if conn.ask(ask.version, ask.req) != nil && !begun {
+				t.Errorf("%s is answered", kmsg.NameForKey(ask.req.Key()))
+			}
+			conn.closed()
+		}
+	}
+}
+
+// sentBehind does not wait for the answers of an authentication.
+func sentBehind(t T, c Cluster) {
+	for _, who := range []struct {
+		Credentials
+		want *kerr.Error
+	}{{c.SASL.Admin, nil}, {c.SASL.User, kerr.TopicAuthorizationFailed}} {
+		shake, auth := handshake(plain), authenticate(plainToken(who.Credentials))
+		shake.Version, auth.Version = 1, 2
+		create := kmsg.NewPtrCreateTopicsRequest()
+		create.Version = 7
+		ct := kmsg.NewCreateTopicsRequestTopic()
+		ct.Topic, ct.NumPartitions, ct.ReplicationFactor = name("topic"), 1, 1
+		create.Topics, create.TimeoutMillis, create.ValidateOnly = append(create.Topics, ct), 1000, true
+		describe := kmsg.NewPtrDescribeGroupsRequest()
+		describe.Version, describe.Groups = 5, []string{name("one"), name("two")}
+		conn := dial(t, c.SASL.Options)
+		answers := conn.askAtOnce(shake, auth, create, describe)
+		if len(answers) != 4 {
+			t.Errorf("%s: %d answers to 4 requests", who.Name, len(answers))
+			continue
+		}
+		code(t, "authentication", answers[1].(*kmsg.SASLAuthenticateResponse).ErrorCode, nil)
+		code(t, "CreateTopics of "+who.Name, answers[2].(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode, who.want)
+		for _, g := range answers[3].(*kmsg.DescribeGroupsResponse).Groups {
+			denied := g.ErrorCode == kerr.GroupAuthorizationFailed.Code
+			equal(t, "group denied to "+who.Name, denied, who.want != nil)
+		}
+	}
 }

@@ -38,6 +38,11 @@ func shareBehaviours() []Behaviour {
 				Run:    shareOffsetsAreRefused,
 			},
 			{
+				Name:   "share/only offsets that are there are deleted",
+				Source: "ShareGroup; GroupMetadataManager.completeDeleteShareGroupOffsets, GroupCoordinatorService.deleteShareGroupOffsets",
+				Run:    deletesOffsetsOnce,
+			},
+			{
 				Name:   "share/a classic member does not fit",
 				Source: "GroupMetadataManager.classicGroupJoin",
 				Run:    classicMemberOfShareGroup,
@@ -66,6 +71,7 @@ func sharing(t T, c Cluster, topic topicOf) member {
 	resource.Configs = append(resource.Configs, reset)
 	alter.Resources = append(alter.Resources, resource)
 	code(t, "where to start", ask[*kmsg.IncrementalAlterConfigsResponse](t, cl, alter).Resources[0].ErrorCode, nil)
+	settles(t, cl, someBroker(t, cl), groupResource, m.group, "share.auto.offset.reset=earliest 8 [share.auto.offset.reset=earliest 8] [share.auto.offset.reset=latest 5]")
 	eventually(t, "an assignment", func() bool {
 		resp := ask[*kmsg.ShareGroupHeartbeatResponse](t, cl, shareHeartbeat(m.group, m.id, m.generation, topic.name))
 		code(t, "heartbeat", resp.ErrorCode, nil)
@@ -107,6 +113,7 @@ func refusedShareHeartbeats(t T, c Cluster) {
 	topic := newTopicOf(t, cl, 1)
 	m := sharing(t, c, topic)
 	unknown := name("group")
+	offsets := committed(t, c, topic)
 	rackless := shareHeartbeat(m.group, name("member"), 0, topic.name)
 	rackless.RackID = kmsg.StringPtr("")
 	for _, tc := range []struct {
@@ -120,6 +127,9 @@ func refusedShareHeartbeats(t T, c Cluster) {
 		{"no topics", shareHeartbeat(m.group, name("member"), 0), kerr.InvalidRequest, "SubscribedTopicNames must be set in first request."},
 		{"member epoch", shareHeartbeat(m.group, m.id, -2), kerr.InvalidRequest, "MemberEpoch is invalid."},
 		{"unknown group", shareHeartbeat(unknown, m.id, -1), kerr.GroupIDNotFound, "Group " + unknown + " not found."},
+		{"unknown group of a member", shareHeartbeat(unknown, m.id, 3), kerr.GroupIDNotFound, "Share group " + unknown + " not found."},
+		{"group of offsets", shareHeartbeat(offsets, m.id, -1), kerr.GroupIDNotFound, "Group " + offsets + " is not a share group."},
+		{"group of offsets of a member", shareHeartbeat(offsets, m.id, 3), kerr.GroupIDNotFound, "Group " + offsets + " is not a share group."},
 		{"stranger", shareHeartbeat(m.group, "nobody", 1), kerr.UnknownMemberID, "Member nobody is not a member of group " + m.group + "."},
 		{"later epoch", shareHeartbeat(m.group, m.id, m.generation+9), kerr.FencedMemberEpoch, ""},
 	} {
@@ -214,6 +224,52 @@ func shareOffsetsAreRefused(t T, c Cluster) {
 	says("deleting those of no topic", got.ErrorCode, got.ErrorMessage, kerr.UnknownTopicOrPartition)
 	unknown := forget(name("group"), topic.name)
 	says("deleting those of no group", unknown.ErrorCode, unknown.ErrorMessage, kerr.GroupIDNotFound)
+}
+
+func deletesOffsetsOnce(t T, c Cluster) {
+	cl := newClient(t, c)
+	one, other := newTopicOf(t, cl, 1), newTopicOf(t, cl, 1)
+	m := sharing(t, c, one)
+	code(t, "leave", ask[*kmsg.ShareGroupHeartbeatResponse](t, cl, shareHeartbeat(m.group, m.id, -1)).ErrorCode, nil)
+	alter := kmsg.NewPtrAlterShareGroupOffsetsRequest()
+	alter.GroupID = m.group
+	at := kmsg.NewAlterShareGroupOffsetsRequestTopic()
+	at.Topic, at.Partitions = one.name, append(at.Partitions, kmsg.NewAlterShareGroupOffsetsRequestTopicPartition())
+	alter.Topics = append(alter.Topics, at)
+	code(t, "alter", ask[*kmsg.AlterShareGroupOffsetsResponse](t, cl, alter).ErrorCode, nil)
+	forget := func(group string) *kmsg.DeleteShareGroupOffsetsResponse {
+		req := kmsg.NewPtrDeleteShareGroupOffsetsRequest()
+		req.GroupID = group
+		for _, topic := range []topicOf{one, other} {
+			rt := kmsg.NewDeleteShareGroupOffsetsRequestTopic()
+			rt.Topic = topic.name
+			req.Topics = append(req.Topics, rt)
+		}
+		return ask[*kmsg.DeleteShareGroupOffsetsResponse](t, cl, req)
+	}
+	const nothing = "There is no offset information to delete."
+	for _, again := range []bool{false, true} {
+		resp := forget(m.group)
+		code(t, "delete", resp.ErrorCode, nil)
+		equal(t, "topics", len(resp.Topics), 2)
+		for _, topic := range resp.Topics {
+			if topic.Topic == one.name && !again {
+				code(t, "the topic's", topic.ErrorCode, nil)
+				continue
+			}
+			code(t, "those of a topic that has none", topic.ErrorCode, kerr.UnknownTopicOrPartition)
+			isText(t, "those of a topic that has none", topic.ErrorMessage, nothing)
+		}
+	}
+	unknown, classic := name("group"), committed(t, c, one)
+	for group, says := range map[string]string{
+		unknown: "Group " + unknown + " not found.",
+		classic: "Group " + classic + " is not a share group.",
+	} {
+		resp := forget(group)
+		code(t, says, resp.ErrorCode, kerr.GroupIDNotFound)
+		isText(t, "message", resp.ErrorMessage, says)
+	}
 }
 
 func classicMemberOfShareGroup(t T, c Cluster) {

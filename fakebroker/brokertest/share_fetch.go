@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -14,6 +15,16 @@ func shareFetchBehaviours() []Behaviour {
 			Name:   "share/ShareFetch has empty records where there are none",
 			Source: "ShareFetch; ShareFetchResponse.partitionResponse",
 			Run:    sharesAreEmpty,
+		},
+		{
+			Name:   "share/the first answer of a session lists every partition",
+			Source: "KIP-932; ShareSessionContext.updateAndGenerateResponseData",
+			Run:    sessionListsAll,
+		},
+		{
+			Name:   "share/a refused fetch locks nothing",
+			Source: "ShareFetchRequest.getErrorResponse",
+			Run:    refusedShareFetch,
 		},
 		{
 			Name:   "share/ShareFetch answers no more than MaxBytes",
@@ -86,6 +97,69 @@ func sharesAreEmpty(t T, c Cluster) {
 		return len(got.AcquiredRecords) > 0
 	})
 	s.fetch(0, 1<<20, got.AcquiredRecords...) // answers the acknowledgement, without records
+}
+
+// shareFetchOf is a request for partition 0 of a topic.
+func shareFetchOf(m member, topic topicOf, epoch int32) *kmsg.ShareFetchRequest {
+	req := kmsg.NewPtrShareFetchRequest()
+	req.GroupID, req.MemberID, req.ShareSessionEpoch = &m.group, &m.id, epoch
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.MaxRecords, req.BatchSize = 100, 1, 1<<20, 500, 500
+	if epoch == 0 {
+		rt := kmsg.NewShareFetchRequestTopic()
+		rt.TopicID = topic.id
+		rt.Partitions = append(rt.Partitions, kmsg.NewShareFetchRequestTopicPartition())
+		req.Topics = append(req.Topics, rt)
+	}
+	return req
+}
+
+func sessionListsAll(t T, c Cluster) {
+	for _, v := range versions(1, 2) {
+		cl := newClient(t, c, version(kmsg.ShareFetch, v))
+		topic := newTopicOf(t, cl, 1)
+		m := sharing(t, c, topic)
+		leader := partition(t, cl, topic.name).Leader
+		// Before the broker has read the state of the group, it has nothing to list.
+		eventually(t, "an answer with the partition", func() bool {
+			resp := askOf[*kmsg.ShareFetchResponse](t, cl, leader, shareFetchOf(m, topic, 0))
+			code(t, "fetch", resp.ErrorCode, nil)
+			return len(resp.Topics) > 0
+		})
+		for epoch, want := range []int{1, 0, 0} {
+			resp := askOf[*kmsg.ShareFetchResponse](t, cl, leader, shareFetchOf(m, topic, int32(epoch)))
+			code(t, "fetch", resp.ErrorCode, nil)
+			equal(t, "topics of answer "+number(int32(epoch)), len(resp.Topics), want)
+			for _, rt := range resp.Topics {
+				equal(t, "partitions", len(rt.Partitions), 1)
+				code(t, "partition", rt.Partitions[0].ErrorCode, nil)
+				equal(t, "records are null", rt.Partitions[0].Records == nil, false)
+				equal(t, "bytes of records", len(rt.Partitions[0].Records), 0)
+			}
+		}
+	}
+}
+
+func refusedShareFetch(t T, c Cluster) {
+	for _, v := range versions(1, 2) {
+		cl := newClient(t, c, version(kmsg.ShareFetch, v))
+		topic := newTopicOf(t, cl, 1)
+		m := sharing(t, c, topic)
+		leader := partition(t, cl, topic.name).Leader
+		for _, tc := range []struct {
+			epoch int32
+			code  *kerr.Error
+			locks bool
+		}{
+			{4, kerr.ShareSessionNotFound, false},
+			{0, nil, true},
+			{9, kerr.InvalidShareSessionEpoch, false},
+		} {
+			resp := askOf[*kmsg.ShareFetchResponse](t, cl, leader, shareFetchOf(m, topic, tc.epoch))
+			what := "epoch " + number(tc.epoch) + " v" + number(int32(v))
+			code(t, what, resp.ErrorCode, tc.code)
+			equal(t, what+" locks", resp.AcquisitionLockTimeoutMillis > 0, tc.locks)
+		}
+	}
 }
 
 // Each record is a batch. They come one after the other, each once, and each with

@@ -11,5 +11,6 @@ func topicBehaviours() []Behaviour {
 		recordBehaviours(),
 		timestampBehaviours(),
 		describeBehaviours(),
+		internalBehaviours(),
 	)
 }

@@ -221,6 +221,9 @@ func validatingCreatesNothing(t T, c Cluster) {
 	req.ValidateOnly = true
 	resp := ask[*kmsg.CreateTopicsResponse](t, cl, req)
 	code(t, "valid", resp.Topics[0].ErrorCode, nil)
+	if again := ask[*kmsg.CreateTopicsResponse](t, cl, req); resp.Topics[0].TopicID == [16]byte{} || resp.Topics[0].TopicID == again.Topics[0].TopicID {
+		t.Errorf("topic ids: %x and %x, want one of its own each time", resp.Topics[0].TopicID, again.Topics[0].TopicID)
+	}
 	equal(t, "partitions", resp.Topics[0].NumPartitions, 3)
 	equal(t, "replicas", resp.Topics[0].ReplicationFactor, 1)
 	code(t, "invalid", resp.Topics[1].ErrorCode, kerr.InvalidTopicException)

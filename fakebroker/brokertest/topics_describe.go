@@ -122,6 +122,11 @@ func descriptionsGoOn(t T, c Cluster) {
 			code(t, fmt.Sprintf("%s from %s, %d", text(rt.Topic), at.Topic, at.Partition), rt.ErrorCode, kerr.InvalidRequest)
 		}
 	}
+	var got []string
+	for _, rt := range describeTopics(t, cl, 10, nil, first, "", "a/b").Topics {
+		got = append(got, fmt.Sprint(text(rt.Topic), " ", rt.ErrorCode, " ", len(rt.Partitions)))
+	}
+	equal(t, "with an empty name", got, []string{first + " -1 0", " -1 0", "a/b -1 0"})
 }
 
 // logDirs asks a broker for its directories, with the partitions of a topic.

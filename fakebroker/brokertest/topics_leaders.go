@@ -17,6 +17,12 @@ func leaderBehaviours() []Behaviour {
 			Run:    leadersAreSpread,
 		},
 		{
+			Name:   "topics/new partitions are in their first leader epoch",
+			Source: "KIP-320; ReplicationControlManager.createTopic",
+			Needs:  Needs{Brokers: 2},
+			Run:    newPartitionsAreInTheirFirstEpoch,
+		},
+		{
 			Name:   "topics/leaders of added partitions are spread over the brokers",
 			Source: "CreatePartitions; StripedReplicaPlacer",
 			Needs:  Needs{Brokers: 2},
@@ -71,7 +77,8 @@ func created(t T, cl *kgo.Client, partitions int32, factor int16, assignment ...
 }
 
 // haveLeaders waits until every broker knows so many partitions of a topic, each
-// with a leader.
+// with a leader that knows that it leads: a broker of Kafka tells what the
+// controller decided before it has acted on it.
 func haveLeaders(t T, cl *kgo.Client, topic string, partitions int) (ps []kmsg.MetadataResponseTopicPartition) {
 	t.Helper()
 	for _, node := range brokers(t, cl) {
@@ -87,8 +94,38 @@ func haveLeaders(t T, cl *kgo.Client, topic string, partitions int) (ps []kmsg.M
 			})
 		})
 	}
+	led := make(map[int32][]int32)
+	for _, p := range ps {
+		led[p.Leader] = append(led[p.Leader], p.Partition)
+	}
+	for leader, of := range led {
+		eventually(t, "broker "+number(leader)+" as a leader of "+topic, func() bool { return leads(t, cl, leader, topic, of) })
+	}
 	slices.SortFunc(ps, func(a, b kmsg.MetadataResponseTopicPartition) int { return int(a.Partition - b.Partition) })
 	return ps
+}
+
+// leads reports whether a broker serves partitions as their leader, by asking it
+// where they end.
+func leads(t T, cl *kgo.Client, node int32, topic string, partitions []int32) bool {
+	t.Helper()
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic = topic
+	for _, p := range partitions {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = p, -1 // the latest
+		rt.Partitions = append(rt.Partitions, rp)
+	}
+	req.Topics = append(req.Topics, rt)
+	resp, err := cl.Broker(int(node)).Request(within(t), req)
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(resp.(*kmsg.ListOffsetsResponse).Topics[0].Partitions, func(p kmsg.ListOffsetsResponseTopicPartition) bool {
+		return p.ErrorCode != 0
+	})
 }
 
 func leadersAreSpread(t T, c Cluster) {
@@ -97,6 +134,18 @@ func leadersAreSpread(t T, c Cluster) {
 		for _, partitions := range []int32{2, 6, 13} {
 			_, ps := created(t, cl, partitions, factor)
 			spread(t, cl, ps, int(factor))
+		}
+	}
+}
+
+func newPartitionsAreInTheirFirstEpoch(t T, c Cluster) {
+	cl := newClient(t, c)
+	for range 3 { // by chance, some leaders are right
+		topic, _ := created(t, cl, 9, 2)
+		count := int32(18)
+		code(t, "added", ask[*kmsg.CreatePartitionsResponse](t, cl, partitionsToAdd(topic, count)).Topics[0].ErrorCode, nil)
+		for _, p := range haveLeaders(t, cl, topic, int(count)) {
+			equal(t, "leader epoch of partition "+number(p.Partition), p.LeaderEpoch, 0)
 		}
 	}
 }
@@ -174,12 +223,11 @@ func preferredReplicaIsElected(t T, c Cluster) {
 	topic, _ := created(t, cl, -1, -1, []int32{b[0], b[1]})
 	settled(t, cl, topic, b[0], b[1])
 	reassign(t, cl, topic, b[1], b[0])
-	settled(t, cl, topic, b[1], b[0])
-	was := partition(t, cl, topic)
+	was := settled(t, cl, topic, b[1], b[0])
 	equal(t, "leader before", was.Leader, b[0])
 	code(t, "election", elect(t, cl, false, topic, 0).Topics[0].Partitions[0].ErrorCode, nil)
-	eventually(t, "the preferred leader", func() bool { return partition(t, cl, topic).Leader == b[1] })
-	if now := partition(t, cl, topic); now.LeaderEpoch <= was.LeaderEpoch {
+	now := knownAs(t, cl, "the preferred leader", topic, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader == b[1] })
+	if now.LeaderEpoch <= was.LeaderEpoch {
 		t.Errorf("leader epoch: %d after %d, want a later one", now.LeaderEpoch, was.LeaderEpoch)
 	}
 	code(t, "once more", elect(t, cl, false, topic, 0).Topics[0].Partitions[0].ErrorCode, kerr.ElectionNotNeeded)

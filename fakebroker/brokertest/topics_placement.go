@@ -38,6 +38,12 @@ func placementBehaviours() []Behaviour {
 			Source: "KIP-455: ListPartitionReassignments",
 			Run:    noReassignments,
 		},
+		{
+			Name:   "reassign/one is listed while it is in progress",
+			Source: "KIP-455: ListPartitionReassignments",
+			Needs:  Needs{Brokers: 2},
+			Run:    reassignmentIsListed,
+		},
 	}
 }
 
@@ -47,8 +53,7 @@ func partitionMoves(t T, c Cluster) {
 	was := partition(t, cl, topic)
 	to := otherBroker(t, cl, was.Leader)
 	reassign(t, cl, topic, to)
-	settled(t, cl, topic, to)
-	now := partition(t, cl, topic)
+	now := settled(t, cl, topic, to)
 	equal(t, "leader", now.Leader, to)
 	if now.LeaderEpoch <= was.LeaderEpoch {
 		t.Errorf("leader epoch: %d after %d, want a later one", now.LeaderEpoch, was.LeaderEpoch)
@@ -62,25 +67,40 @@ func replicasAreThoseAskedFor(t T, c Cluster) {
 	was := partition(t, cl, topic)
 	other := otherBroker(t, cl, was.Leader)
 	reassign(t, cl, topic, other, was.Leader)
-	settled(t, cl, topic, other, was.Leader)
-	equal(t, "leader that is among the new replicas", partition(t, cl, topic).Leader, was.Leader)
+	equal(t, "leader that is among the new replicas", settled(t, cl, topic, other, was.Leader).Leader, was.Leader)
 	// The order alone, and then one replica less.
 	reassign(t, cl, topic, was.Leader, other)
-	settled(t, cl, topic, was.Leader, other)
-	equal(t, "leader", partition(t, cl, topic).Leader, was.Leader)
+	equal(t, "leader", settled(t, cl, topic, was.Leader, other).Leader, was.Leader)
 	reassign(t, cl, topic, was.Leader)
-	settled(t, cl, topic, was.Leader)
-	equal(t, "leader of one replica", partition(t, cl, topic).Leader, was.Leader)
+	equal(t, "leader of one replica", settled(t, cl, topic, was.Leader).Leader, was.Leader)
 }
 
-// settled waits until a partition's replicas are these, all in sync.
-func settled(t T, cl *kgo.Client, topic string, replicas ...int32) {
+// settled waits until a partition's replicas are these, all in sync, and every
+// broker knows.
+func settled(t T, cl *kgo.Client, topic string, replicas ...int32) kmsg.MetadataResponseTopicPartition {
 	t.Helper()
-	eventually(t, "the new replicas of "+topic, func() bool {
-		p := partition(t, cl, topic)
+	return knownAs(t, cl, "the new replicas of "+topic, topic, func(p kmsg.MetadataResponseTopicPartition) bool {
 		isr := slices.Sorted(slices.Values(p.ISR))
-		return p.ErrorCode == 0 && slices.Equal(p.Replicas, replicas) && slices.Equal(isr, slices.Sorted(slices.Values(replicas)))
+		return slices.Equal(p.Replicas, replicas) && slices.Equal(isr, slices.Sorted(slices.Values(replicas)))
 	})
+}
+
+// knownAs waits until every broker knows a topic's first partition as something,
+// without an error: one may hear of it later than another.
+func knownAs(t T, cl *kgo.Client, what, topic string, is func(kmsg.MetadataResponseTopicPartition) bool) (p kmsg.MetadataResponseTopicPartition) {
+	t.Helper()
+	for _, node := range brokers(t, cl) {
+		eventually(t, what+" at broker "+number(node), func() bool {
+			rt := askOf[*kmsg.MetadataResponse](t, cl, node, metadataOf(false, topic)).Topics[0]
+			i := slices.IndexFunc(rt.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Partition == 0 })
+			if i < 0 {
+				return false
+			}
+			p = rt.Partitions[i]
+			return p.ErrorCode == 0 && is(p)
+		})
+	}
+	return p
 }
 
 func reassignmentsAreRefused(t T, c Cluster) {
@@ -130,15 +150,49 @@ func noReassignments(t T, c Cluster) {
 	cl := newClient(t, c)
 	topic := newTopic(t, cl, 1)
 	for _, named := range []string{topic, name("missing")} {
-		req := kmsg.NewPtrListPartitionReassignmentsRequest()
-		req.TimeoutMillis = int32(patience.Milliseconds())
-		rt := kmsg.NewListPartitionReassignmentsRequestTopic()
-		rt.Topic, rt.Partitions = named, []int32{0, 7}
-		req.Topics = append(req.Topics, rt)
-		resp := ask[*kmsg.ListPartitionReassignmentsResponse](t, cl, req)
-		code(t, named, resp.ErrorCode, nil)
-		equal(t, "reassignments of "+named, len(resp.Topics), 0)
+		equal(t, "reassignments of "+named, len(reassignments(t, cl, named)), 0)
 	}
+}
+
+// reassignmentIsListed asks right after a reassignment; on Kafka the new replica
+// may have caught up even so, and then another one is made.
+func reassignmentIsListed(t T, c Cluster) {
+	cl := newClient(t, c)
+	var topic string
+	eventually(t, "a reassignment in progress", func() bool {
+		topic = newTopic(t, cl, 1)
+		was := partition(t, cl, topic).Leader
+		reassign(t, cl, topic, was)
+		settled(t, cl, topic, was)
+		to := otherBroker(t, cl, was)
+		reassign(t, cl, topic, to)
+		listed := reassignments(t, cl, topic)
+		if len(listed) == 0 {
+			return false
+		}
+		equal(t, "topic", listed[0].Topic, topic)
+		equal(t, "partitions", len(listed[0].Partitions), 1)
+		p := listed[0].Partitions[0]
+		equal(t, "partition", p.Partition, 0)
+		equal(t, "replicas", p.Replicas, []int32{to, was})
+		equal(t, "replicas that come", p.AddingReplicas, []int32{to})
+		equal(t, "replicas that go", p.RemovingReplicas, []int32{was})
+		return true
+	})
+	eventually(t, "the end of the reassignment", func() bool { return len(reassignments(t, cl, topic)) == 0 })
+}
+
+// reassignments lists those in progress of a topic's partitions 0 and 7.
+func reassignments(t T, cl *kgo.Client, topic string) []kmsg.ListPartitionReassignmentsResponseTopic {
+	t.Helper()
+	req := kmsg.NewPtrListPartitionReassignmentsRequest()
+	req.TimeoutMillis = int32(patience.Milliseconds())
+	rt := kmsg.NewListPartitionReassignmentsRequestTopic()
+	rt.Topic, rt.Partitions = topic, []int32{0, 7}
+	req.Topics = append(req.Topics, rt)
+	resp := ask[*kmsg.ListPartitionReassignmentsResponse](t, cl, req)
+	code(t, topic, resp.ErrorCode, nil)
+	return resp.Topics
 }
 
 // reassign moves a topic's first partition.

@@ -28,8 +28,13 @@ func recordBehaviours() []Behaviour {
 			Run:    recordsAreDeletedOnce,
 		},
 		{
+			Name:   "topics/records that are only compacted are not deleted",
+			Source: "KIP-107: DeleteRecords; Partition.deleteRecordsOnLeader",
+			Run:    recordsAreDeletedByPolicy,
+		},
+		{
 			Name:   "topics/special timestamps",
-			Source: "ListOffsets; KIP-734, KIP-405, KIP-1005",
+			Source: "ListOffsets; KIP-734, KIP-405, KIP-1005, KIP-1023",
 			Run:    specialTimestamps,
 		},
 	}
@@ -149,23 +154,56 @@ func recordsAreDeletedOnce(t T, c Cluster) {
 			{topic, 7, 0, kerr.UnknownTopicOrPartition, -1},
 			{name("missing"), 0, 0, kerr.UnknownTopicOrPartition, -1},
 		} {
-			req := kmsg.NewPtrDeleteRecordsRequest()
-			req.TimeoutMillis = int32(patience.Milliseconds())
-			rt := kmsg.NewDeleteRecordsRequestTopic()
-			rt.Topic = try.topic
-			rp := kmsg.NewDeleteRecordsRequestTopicPartition()
-			rp.Partition, rp.Offset = try.partition, try.to
-			rt.Partitions = append(rt.Partitions, rp)
-			req.Topics = append(req.Topics, rt)
-			leader := partition(t, cl, topic).Leader
-			resp, err := cl.Broker(int(leader)).Request(within(t), req)
-			noError(t, err)
-			p := resp.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0]
+			p := deleteRecords(t, cl, topic, try.topic, try.partition, try.to)
 			what := fmt.Sprintf("deleted up to %d in partition %d of %s", try.to, try.partition, try.topic)
 			code(t, what, p.ErrorCode, try.code)
 			equal(t, "low watermark when "+what, p.LowWatermark, try.low)
 		}
 	}
+}
+
+func recordsAreDeletedByPolicy(t T, c Cluster) {
+	cl := newClient(t, c)
+	for policy, refusal := range map[string]*kerr.Error{"compact": kerr.PolicyViolation, "compact,delete": nil, "delete": nil, "": nil} {
+		topic := newTopic(t, cl, 1, "cleanup.policy", policy)
+		for range 3 {
+			noError(t, cl.ProduceSync(within(t), &kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte("v")}).FirstErr())
+		}
+		for _, to := range []int64{0, 2, -1, -2, 9} {
+			what := fmt.Sprintf("cleanup.policy=%s, deleted up to %d", policy, to)
+			p := deleteRecords(t, cl, topic, topic, 0, to)
+			switch {
+			case refusal != nil:
+				code(t, what, p.ErrorCode, refusal)
+				equal(t, "low watermark of "+what, p.LowWatermark, int64(-1))
+			case to == -2 || to == 9:
+				code(t, what, p.ErrorCode, kerr.OffsetOutOfRange)
+			default:
+				code(t, what, p.ErrorCode, nil)
+			}
+		}
+		code(t, "unknown partition", deleteRecords(t, cl, topic, topic, 7, 0).ErrorCode, kerr.UnknownTopicOrPartition)
+		first := int64(0)
+		if refusal == nil {
+			first = 3
+		}
+		equal(t, "first offset with cleanup.policy="+policy, offsetAt(t, cl, topic, -2).Offset, first)
+	}
+}
+
+// deleteRecords asks the leader of a topic's first partition.
+func deleteRecords(t T, cl *kgo.Client, leads, topic string, of int32, to int64) kmsg.DeleteRecordsResponseTopicPartition {
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	req.TimeoutMillis = int32(patience.Milliseconds())
+	rt := kmsg.NewDeleteRecordsRequestTopic()
+	rt.Topic = topic
+	rp := kmsg.NewDeleteRecordsRequestTopicPartition()
+	rp.Partition, rp.Offset = of, to
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	resp, err := cl.Broker(int(partition(t, cl, leads).Leader)).Request(within(t), req)
+	noError(t, err)
+	return resp.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0]
 }
 
 func specialTimestamps(t T, c Cluster) {
@@ -194,6 +232,10 @@ func specialTimestamps(t T, c Cluster) {
 		{8, topic, 0, -5, -1, kerr.UnsupportedVersion, -1},
 		{9, topic, 0, -5, -1, nil, -1},
 		{9, topic, 0, -6, -1, kerr.UnsupportedVersion, -1},
+		{10, topic, 0, -6, -1, kerr.UnsupportedVersion, -1},
+		{11, topic, 0, -1, -1, nil, 3},
+		{11, topic, 0, -6, -1, nil, -1},
+		{11, topic, 0, -7, -1, kerr.UnsupportedVersion, -1},
 		{9, topic, 0, -7, -1, kerr.UnsupportedVersion, -1},
 		{7, topic, 0, 0, -1, nil, 0},
 		{7, topic, 0, 1 << 50, -1, nil, -1},

@@ -59,6 +59,17 @@ func transactionBehaviours() []Behaviour {
 			Run:    continuesAfterTimeout,
 		},
 		{
+			Name:   "transactions/a later producer fences the one whose transaction it ends",
+			Source: "KIP-98, KIP-360; TransactionMetadata.prepareFenceProducerEpoch",
+			Run:    endsEarlier,
+		},
+		{
+			Name:   "transactions/a broker lists those that it coordinates",
+			Source: "KIP-664; TransactionStateManager.listTransactionStates",
+			Needs:  Needs{Brokers: 3},
+			Run:    listsItsOwn,
+		},
+		{
 			Name:   "transactions/the list is filtered by state and pattern",
 			Source: "KIP-664, KIP-1152",
 			Run:    filtersList,
@@ -444,6 +455,8 @@ func tellsHowItEnded(t T, c Cluster) {
 	unknown := &producer{id: name("transaction")}
 	unknown.raw = coordinator(t, c, unknown.id)
 	code(t, "unknown id", unknown.state().ErrorCode, kerr.TransactionalIDNotFound)
+	unknown.id = ""
+	code(t, "empty id", unknown.state().ErrorCode, kerr.InvalidRequest)
 }
 
 func filtersList(t T, c Cluster) {
@@ -508,4 +521,77 @@ func continuesAfterTimeout(t T, c Cluster) {
 	resp := p.init(4, p.pid, p.epoch)
 	code(t, "continue", resp.ErrorCode, nil)
 	equal(t, "epoch", resp.ProducerEpoch, p.epoch+1)
+}
+
+// endsEarlier has a producer begin while the transaction of the one before it is
+// open: the epoch goes up to fence that one, and again for the new one.
+func endsEarlier(t T, c Cluster) {
+	cl := newClient(t, c)
+	topic, group := newTopic(t, cl, 1), name("group")
+	for v := int16(0); v <= 5; v++ {
+		p := newProducer(t, c)
+		code(t, "add", p.addPartition(3, topic), nil)
+		q := *p
+		q.begin()
+		equal(t, "epoch of the later one", q.epoch, p.epoch+2)
+		for _, commit := range []bool{true, false} {
+			code(t, "EndTxn v"+number(int32(v))+" of the earlier one", p.end(v, commit).ErrorCode, since(2, v))
+			code(t, "EndTxn v"+number(int32(v))+" between the two", q.earlier().end(v, commit).ErrorCode, since(2, v))
+		}
+		code(t, "AddPartitionsToTxn of the earlier one", p.addPartition(3, topic), kerr.ProducerFenced)
+		code(t, "AddOffsetsToTxn of the earlier one", p.addGroup(3, group), kerr.ProducerFenced)
+		equal(t, "state", q.state().State, "Empty")
+		equal(t, "start", q.state().StartTimestamp, int64(-1))
+	}
+	for v := int16(0); v <= 5; v++ {
+		p := newProducer(t, c)
+		for _, commit := range []bool{true, false} {
+			code(t, "EndTxn v"+number(int32(v))+" of one that began nothing", p.earlier().end(v, commit).ErrorCode, since(2, v))
+		}
+	}
+	for v := int16(3); v <= 5; v++ {
+		p := newProducer(t, c)
+		code(t, "add", p.addPartition(3, topic), nil)
+		for _, what := range []string{"a producer that ends its own", "asked again"} {
+			resp := p.init(v, p.pid, p.epoch)
+			code(t, what, resp.ErrorCode, nil)
+			equal(t, "epoch of "+what, resp.ProducerEpoch, p.epoch+1)
+		}
+	}
+}
+
+// listsItsOwn has some transactional ids, and asks every broker for a list.
+func listsItsOwn(t T, c Cluster) {
+	const ids = 8
+	where := make(map[string]int32)
+	cl := newClient(t, c)
+	for range ids {
+		p := newProducer(t, c)
+		find := kmsg.NewPtrFindCoordinatorRequest()
+		const transaction = 1
+		find.CoordinatorType, find.CoordinatorKey, find.CoordinatorKeys = transaction, p.id, []string{p.id}
+		where[p.id] = anyBroker[*kmsg.FindCoordinatorResponse](t, cl, find).Coordinators[0].NodeID
+	}
+	for _, b := range ask[*kmsg.MetadataResponse](t, cl, kmsg.NewPtrMetadataRequest()).Brokers {
+		got, want := []string{}, []string{}
+		for id, node := range where {
+			if node == b.NodeID {
+				want = append(want, id)
+			}
+		}
+		var resp *kmsg.ListTransactionsResponse
+		eventually(t, "a list of broker "+number(b.NodeID), func() bool { // which may still be loading what it coordinates
+			resp = askOf[*kmsg.ListTransactionsResponse](t, cl, b.NodeID, kmsg.NewPtrListTransactionsRequest())
+			return resp.ErrorCode != kerr.CoordinatorLoadInProgress.Code
+		})
+		code(t, "list", resp.ErrorCode, nil)
+		for _, s := range resp.TransactionStates {
+			if _, ours := where[s.TransactionalID]; ours {
+				got = append(got, s.TransactionalID)
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		equal(t, "transactional ids listed by broker "+number(b.NodeID), got, want)
+	}
 }

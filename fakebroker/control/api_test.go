@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"example.com/kafkatest/fakebroker"
@@ -222,7 +224,9 @@ func TestBadInput_namesTheField(t *testing.T) {
 		{"POST", "/topics", `{"name": "a", "partitions": 20000}`, 400, "partitions"},
 		{"POST", "/topics", `{"name": "a", "partitions": "2"}`, 400, "partitions"},
 		{"POST", "/topics", `{"name": "a", "partition": 2}`, 400, "partition"},
-		{"POST", "/topics", `{"name": "a", "configs": {"cleanup.policy": "sometimes"}}`, 400, "configs"},
+		{"POST", "/topics", `{"name": "a", "configs": {"cleanup.policy": "sometimes"}}`, 400, "configs.cleanup.policy"},
+		{"POST", "/topics", `{"name": "a", "configs": {"retention.ms": "1", "no.such": "1", "segment.ms": "x"}}`, 400, "configs.no.such"},
+		{"POST", "/topics", `{"name": "a", "configs": {"min.compaction.lag.ms": "10", "max.compaction.lag.ms": "5"}}`, 400, "configs"},
 		{"POST", "/topics", `{"name": "orders"}`, 409, "name"},
 		{"GET", "/topics/nothing", ``, 404, ""},
 		{"GET", "/topics/nothing/records", ``, 404, ""},
@@ -238,16 +242,43 @@ func TestBadInput_namesTheField(t *testing.T) {
 		{"GET", "/topics/orders/records?key_base64=*", ``, 400, "key_base64"},
 		{"GET", "/topics/orders/records?key=a&key_base64=YQ==", ``, 400, "key"},
 		{"GET", "/topics/orders/records?offset=1", ``, 400, "offset"},
+		{"GET", "/topics/orders/records?limit=x&key_base64=YQ==", ``, 400, "limit"},
+		{"GET", "/topics/orders/records?limit=x&to=x&from=x&partition=x", ``, 400, "partition"},
+		{"GET", "/topics/orders/records?b=1&a=1&c=1", ``, 400, "a"},
+		{"GET", "/topics/orders/records?partition=0&key=%zz", ``, 400, "key"},
+		{"GET", "/topics/orders/records?key=a;limit=1", ``, 400, "key"},
+		{"GET", "/topics?partition=1", ``, 400, "partition"},
+		{"DELETE", "/faults?id=7", ``, 400, "id"},
+		{"DELETE", "/topics/orders?if=empty", ``, 400, "if"},
+		{"GET", "/health?%", ``, 400, "%"},
 		{"POST", "/topics/nothing/records", `{"records": [{}]}`, 404, ""},
 		{"POST", "/topics/orders/records", `{}`, 400, "records"},
 		{"POST", "/topics/orders/records", `{"records": [{"partition": 2}]}`, 400, "records[0].partition"},
 		{"POST", "/topics/orders/records", `{"records": [{}, {"partition": -1}]}`, 400, "records[1].partition"},
-		{"POST", "/topics/orders/records", `{"records": [{"value_base64": "*"}]}`, 400, "value_base64"},
-		{"POST", "/topics/orders/records", `{"records": [{"value": "a", "value_base64": "YQ=="}]}`, 400, "value"},
-		{"POST", "/topics/orders/records", `{"records": [{"headers": [{"value": "a"}]}]}`, 400, "headers.key"},
-		{"POST", "/topics/orders/records", `{"records": [{"valeu": "a"}]}`, 400, "valeu"},
-		{"POST", "/topics/orders/records", `{"records": [{"timestamp": "yesterday"}]}`, 400, ""},
+		{"POST", "/topics/orders/records", `{"records": [{"value_base64": "*"}]}`, 400, "records[0].value_base64"},
+		{"POST", "/topics/orders/records", `{"records": [{"value": "a", "value_base64": "YQ=="}]}`, 400, "records[0].value"},
+		{"POST", "/topics/orders/records", `{"records": [{"headers": [{"value": "a"}]}]}`, 400, "records[0].headers[0].key"},
+		{"POST", "/topics/orders/records", `{"records": [{}, {"valeu": "a"}]}`, 400, "records[1].valeu"},
+		{"POST", "/topics/orders/records", `{"records": [{"timestamp": "yesterday"}]}`, 400, "records[0].timestamp"},
 		{"POST", "/topics/orders/records", `{"records": [{"value": "` + strings.Repeat("x", 2<<20) + `"}]}`, 400, "records"},
+		{"POST", "/topics/orders/records", `{"records": [{"headers": [{"key": "a"}, {"key": "b", "vlaue": "a"}]}]}`, 400, "records[0].headers[1].vlaue"},
+		{"POST", "/topics/orders/records", `{"records": [{"headers": [{"key": "a", "key": "b"}]}]}`, 400, "records[0].headers[0].key"},
+		{"POST", "/topics/orders/records", `{"records": [{"headers": [{"key": 7}]}]}`, 400, "records[0].headers[0].key"},
+		{"POST", "/topics/orders/records", `{"records": [{"headers": [{"key": "a", "value_base64": "*"}]}]}`, 400, "records[0].headers[0].value_base64"},
+		{"POST", "/topics/orders/records", `{"records": [{"value": 1, "value": "y"}]}`, 400, "records[0].value"},
+		{"POST", "/topics/orders/records", `{"records": {}}`, 400, "records"},
+		{"POST", "/topics/orders/records", `{"records": [7]}`, 400, "records[0]"},
+		{"POST", "/topics", `{"name": "a", "configs": {"retention.ms": 5}}`, 400, "configs.retention.ms"},
+		{"POST", "/topics", `{"name": "a", "configs": {"retention.ms": "5", "retention.ms": "6"}}`, 400, "configs.retention.ms"},
+		{"POST", "/topics", `{"name": "a", "Name": "b"}`, 400, "Name"},
+		{"POST", "/topics", `{"name": "a", "partitions": 3000000000}`, 400, "partitions"},
+		{"POST", "/faults", `{"fault": "drop-after", "scope": {"api": ["Produce"]}}`, 400, "scope.api"},
+		{"POST", "/faults", `{"fault": "drop-after", "scope": {"topic": "a b"}}`, 400, "scope.topic"},
+		{"POST", "/faults", `{"fault": "drop-after", "scope": {"topic": "a", "topic": "b"}}`, 400, "scope.topic"},
+		{"POST", "/faults", `{"fault": "take-down", "broker": 0, "broker": 0}`, 400, "broker"},
+		{"POST", "/faults", `{"FAULT": "take-down", "broker": 0}`, 400, "FAULT"},
+		{"POST", "/faults", `{"fault": "move-coordinator", "broker": 0, "group": "g"}`, 409, "broker"},
+		{"POST", "/faults", `{"fault": "move-coordinator", "broker": 0, "transactional_id": "t"}`, 409, "broker"},
 		{"GET", "/groups/nothing", ``, 404, ""},
 		{"POST", "/groups/nothing/reset", `{"to": "earliest"}`, 404, ""},
 		{"POST", "/groups/g/reset", `{}`, 400, "to"},
@@ -279,6 +310,24 @@ func TestBadInput_namesTheField(t *testing.T) {
 		{"POST", "/faults", `{"fault": "move-leader", "broker": 0, "topic": "orders", "partition": 2}`, 400, "partition"},
 		{"POST", "/faults", `{"fault": "move-coordinator", "broker": 0}`, 400, "group"},
 		{"POST", "/faults", `{"fault": "move-coordinator", "broker": 0, "group": "g", "transactional_id": "t"}`, 400, "group"},
+		{"POST", "/faults", `{"fault": "refuse", "broker": 0, "group": "g", "topic": "orders", "partition": 0, "delay_ms": 1}`, 400, "broker"},
+		{"POST", "/faults", `{"fault": "move-leader", "broker": 0, "topic": "orders", "partition": 0}`, 409, "broker"},
+		{"POST", "/faults", `{"fault": "expire-session"}`, 409, "scope"},
+		{"POST", "/faults", `{"fault": "expire-session", "scope": {"client_id": "nobody"}}`, 409, "scope"},
+		{"POST", "/faults", `{"fault": "expire-session", "scope": {"group": "nothing"}}`, 409, "scope.group"},
+		{"POST", "/faults", `{"fault": "expire-session", "scope": {"apis": ["Heartbeat"]}}`, 400, "scope.apis"},
+		{"POST", "/faults", `{"fault": "cut-off", "scope": {"apis": ["Produce"]}}`, 400, "scope.apis"},
+		{"POST", "/faults", `{"fault": "cut-off", "scope": {"topic": "orders"}}`, 400, "scope.topic"},
+		{"POST", "/faults", `{"fault": "cut-off", "scope": {"partitions": [0]}}`, 400, "scope.partitions"},
+		{"POST", "/faults", `{"fault": "cut-off", "scope": {"group": "g"}}`, 400, "scope.group"},
+		{"POST", "/faults", `{"fault": "cut-off", "scope": {"remote": "localhost"}}`, 400, "scope.remote"},
+		{"POST", "/faults", `{"fault": "cut-off", "scope": {"remote": "127.0.0.1:x"}}`, 400, "scope.remote"},
+		{"POST", "/faults", `{"fault": "cut-off", "scope": {"remote": "0::1"}}`, 400, "scope.remote"},
+		{"POST", "/faults", `{"fault": "forget-topic", "scope": {"group": "g"}}`, 400, "scope.group"},
+		{"POST", "/faults", `{"fault": "forget-topic", "scope": {"apis": ["Heartbeat"]}}`, 400, "scope.apis"},
+		{"POST", "/faults", `{"fault": "drop-after", "scope": {"apis": ["Heartbeat"], "topic": "orders"}}`, 400, "scope.topic"},
+		{"POST", "/faults", `{"fault": "delay", "delay_ms": 1, "scope": {"apis": ["Metadata"], "partitions": [0]}}`, 400, "scope.partitions"},
+		{"POST", "/faults", `{"fault": "refuse", "scope": {"apis": ["Produce", "Fetch"], "group": "g"}}`, 400, "scope.group"},
 		{"GET", "/faults/7", ``, 404, ""},
 		{"DELETE", "/faults/7", ``, 404, ""},
 	}
@@ -297,7 +346,79 @@ func TestBadInput_namesTheField(t *testing.T) {
 	records, err := b.Records("orders")
 	noError(t, err)
 	equal(t, "records", len(records), 0)
+	faults, err := client(t, s).Faults(t.Context())
+	noError(t, err)
+	equal(t, "faults", len(faults), 0)
 	if slices.ContainsFunc(b.Nodes(), func(n fakebroker.Node) bool { return !n.Up }) {
 		t.Fatal("a broker is down")
 	}
+}
+
+func TestRecords_takesWhatTheTopicTakes(t *testing.T) {
+	b, s := serve(t, fakebroker.Config{BrokerConfig: map[string]string{"message.max.bytes": "5000000"}, Topics: []fakebroker.Topic{{Name: "big"}}})
+	c := client(t, s)
+	_, err := c.Produce(t.Context(), "big", controlclient.NewRecord{Value: []byte(strings.Repeat("x", 2_000_000))})
+	noError(t, err)
+	got, err := b.Records("big")
+	noError(t, err)
+	equal(t, "records", len(got), 1)
+}
+
+func TestRecords_internalTopicsAreNotWritten(t *testing.T) {
+	b, s := serve(t, orders(1))
+	kadm.NewClient(kafka(t, b)).FindGroupCoordinators(within(t), "g") // makes it
+	c := client(t, s)
+	_, err := c.Produce(t.Context(), "__consumer_offsets", controlclient.NewRecord{Key: []byte("k")})
+	p := problem(t, err)
+	equal(t, "status", p.Status, http.StatusBadRequest)
+	equal(t, "field", p.Field, "")
+	equal(t, "says", strings.Contains(p.Detail, "internal"), true)
+}
+
+func TestBadInput_saysWhatIsMeant(t *testing.T) {
+	_, s := serve(t, orders(1))
+	for _, c := range []struct{ path, body, says string }{
+		{"/faults", `{"fault": "refus"}`, `did you mean "refuse"?`},
+		{"/faults", `{"fualt": "refuse"}`, `did you mean "fault"?`},
+		{"/faults", `{"FAULT": "refuse"}`, `did you mean "fault"?`},
+		{"/faults", `{"fault": "delay", "delay_ms": 9223372036854775807}`, "from 1 to 9223372036854"},
+		{"/faults", `{"fault": "delay", "delay_ms": 99999999999999999999}`, "99999999999999999999 is not a whole number from -9223372036854775808 to 9223372036854775807"},
+		{"/faults", `{"fault": "delay", "delay_ms": 1.5}`, "1.5 is not a whole number"},
+		{"/faults", `[]`, "[] is not an object"},
+		{"/faults", `null`, "null is not an object"},
+		{"/faults", `{"fault": "cut-off", "scope": 7}`, "7 is not an object"},
+		{"/faults", `{"fault": "cut-off", "scope": {"brokers": 7}}`, "7 is not a list"},
+		{"/faults", `{"fault": 7}`, "7 is not a string"},
+		{"/topics/orders/records", `{"records": [{"timestamp": "today"}]}`, `"today" is not a time, such as 2006-01-02T15:04:05Z`},
+		{"/topics", `{"name": "a", "partitions": "2"}`, `"2" is not a whole number from -2147483648 to 2147483647`},
+	} {
+		_, p := send(t, transport(t, s), "POST", s.URL()+c.path, c.body)
+		if p.Status != http.StatusBadRequest || !strings.Contains(p.Detail, c.says) {
+			t.Errorf("%s: %d %q, want %q", c.body, p.Status, p.Detail, c.says)
+		}
+	}
+}
+
+func TestReset_saysThatThereIsNothingToMove(t *testing.T) {
+	b, s := serve(t, orders(1))
+	cl := kafka(t, b, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"))
+	for len(b.Groups()) == 0 || len(b.Groups()[0].Members) == 0 {
+		ctx, cancel := context.WithTimeout(within(t), 50*time.Millisecond)
+		cl.PollFetches(ctx)
+		cancel()
+	}
+	g, _ := b.Group("g")
+	equal(t, "host", g.Members[0].ClientHost, "/127.0.0.1")
+	cl.Close()
+	c := client(t, s)
+	g, _ = b.Group("g")
+	equal(t, "offsets", len(g.Offsets), 0)
+	_, err := c.ResetOffsets(t.Context(), "g", controlclient.Reset{To: controlclient.Earliest})
+	p := problem(t, err)
+	equal(t, "status", p.Status, http.StatusConflict)
+	equal(t, "field", p.Field, "topic")
+	_, err = c.ResetOffsets(t.Context(), "g", controlclient.Reset{To: controlclient.Earliest, Topic: "orders"})
+	noError(t, err)
+	_, err = c.ResetOffsets(t.Context(), "g", controlclient.Reset{To: controlclient.Latest})
+	noError(t, err)
 }

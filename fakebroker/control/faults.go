@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -11,10 +12,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker"
 	"example.com/kafkatest/fakebroker/control/controlclient"
+	"example.com/kafkatest/fakebroker/internal/kafkaname"
+	"example.com/kafkatest/fakebroker/internal/nearest"
 )
 
 // fault is one that was created here.
@@ -47,8 +49,13 @@ func (a *api) createFault(r *http.Request) (int, any, error) {
 	if len(a.faults) >= maxFaults {
 		return 0, nil, problemf(http.StatusConflict, "", "there are %d faults; clear some", len(a.faults))
 	}
+	made := strike()
+	if made.Inert() {
+		made.Clear()
+		return 0, nil, a.inert(s)
+	}
 	a.last++
-	f := &fault{strike(), strconv.Itoa(a.last), s, time.Now().UTC()}
+	f := &fault{made, strconv.Itoa(a.last), s, time.Now().UTC()}
 	a.faults = append(a.faults, f)
 	return http.StatusCreated, f.show(), nil
 }
@@ -142,19 +149,45 @@ func (a *api) plan(s controlclient.FaultSpec) (func() *fakebroker.Fault, error) 
 	}
 	kind, known := kinds[s.Fault]
 	if !known {
-		return nil, bad("fault", "%q is none; see /openapi.json for what there is", s.Fault)
+		names := slices.Sorted(maps.Keys(kinds))
+		return nil, bad("fault", "%q is none of %s%s", s.Fault, strings.Join(names, ", "), nearest.Hint(s.Fault, names, strconv.Quote))
 	}
 	given := map[string]bool{
 		"error": s.Error != "", "delay_ms": s.DelayMS != 0, "broker": s.Broker != nil, "topic": s.Topic != "",
 		"partition": s.Partition != nil, "group": s.Group != "", "transactional_id": s.TransactionalID != "", "scope": !s.Scope.IsZero(),
 	}
 	fields := strings.Fields(kind.fields)
-	for field, is := range given {
-		if is && !slices.Contains(fields, field) {
+	for _, field := range slices.Sorted(maps.Keys(given)) {
+		if given[field] && !slices.Contains(fields, field) {
 			return nil, bad(field, "does not go with %s, which has %s", s.Fault, strings.Join(fields, ", "))
 		}
 	}
+	if err := checkReach(s, scope.APIs); err != nil {
+		return nil, err
+	}
 	return kind.make, a.checkFault(s)
+}
+
+// inert says why a fault can do nothing.
+func (a *api) inert(s controlclient.FaultSpec) error {
+	const status = http.StatusConflict // another time it might
+	switch s.Fault {
+	case controlclient.MoveLeader:
+		if a.isDown(*s.Broker) {
+			return problemf(status, "broker", "broker %d is down", *s.Broker)
+		}
+		return problemf(status, "broker", "broker %d leads partition %d of topic %s already", *s.Broker, *s.Partition, s.Topic)
+	case controlclient.MoveCoordinator:
+		return problemf(status, "broker", "broker %d is the coordinator already", *s.Broker)
+	case controlclient.ExpireSession:
+		if _, there := a.broker.Group(s.Scope.Group); s.Scope.Group != "" && !there {
+			return problemf(status, "scope.group", "there is no group %q", s.Scope.Group)
+		}
+		return problemf(status, "scope", "no member of a group is in it, and those who join later are left alone")
+	case controlclient.ForgetTopic:
+		return bad("scope.apis", "none of them is about topics that brokers know")
+	}
+	return problemf(status, "broker", "this is not possible now")
 }
 
 // checkFault checks the values that faults of a kind need.
@@ -166,8 +199,9 @@ func (a *api) checkFault(s controlclient.FaultSpec) error {
 		}
 		return nil
 	case controlclient.Delay:
-		if s.DelayMS < 1 || s.DelayMS > math.MaxInt64/int64(time.Millisecond) {
-			return bad("delay_ms", "%d is not a number of milliseconds from 1", s.DelayMS)
+		const most = math.MaxInt64 / int64(time.Millisecond)
+		if s.DelayMS < 1 || s.DelayMS > most {
+			return bad("delay_ms", "%d is not a number of milliseconds from 1 to %d", s.DelayMS, most)
 		}
 		return nil
 	case controlclient.MoveLeader:
@@ -189,7 +223,17 @@ func (a *api) checkFault(s controlclient.FaultSpec) error {
 	if s.Broker == nil {
 		return bad("broker", "a node id is needed")
 	}
-	return a.checkNode("broker", *s.Broker)
+	if err := a.checkNode("broker", *s.Broker); err != nil {
+		return err
+	}
+	if s.Fault == controlclient.TakeDown && a.isDown(*s.Broker) {
+		return problemf(http.StatusConflict, "broker", "broker %d is down already", *s.Broker)
+	}
+	return nil
+}
+
+func (a *api) isDown(id int32) bool {
+	return slices.ContainsFunc(a.broker.Nodes(), func(n fakebroker.Node) bool { return n.ID == id && !n.Up })
 }
 
 func (a *api) checkNode(field string, id int32) error {
@@ -206,11 +250,16 @@ func (a *api) scope(s controlclient.Scope) (fakebroker.Scope, error) {
 		Brokers: s.Brokers, Nth: s.Nth, Count: s.Count,
 	}
 	for i, name := range s.APIs {
-		key, known := apiKey(name)
+		key, known := kafkaname.API(name)
 		if !known {
 			return out, bad(fmt.Sprintf("scope.apis[%d]", i), "%q is no API of Kafka's protocol, such as Produce", name)
 		}
 		out.APIs = append(out.APIs, key)
+	}
+	if s.Topic != "" {
+		if _, err := fakebroker.ParseTopic(s.Topic); err != nil || strings.Contains(s.Topic, ":") {
+			return out, bad("scope.topic", "%q cannot be the name of a topic", s.Topic)
+		}
 	}
 	for i, p := range s.Partitions {
 		if p < 0 {
@@ -222,6 +271,9 @@ func (a *api) scope(s controlclient.Scope) (fakebroker.Scope, error) {
 			return out, err
 		}
 	}
+	if s.Remote != "" && !isRemote(s.Remote) {
+		return out, bad("scope.remote", "%q is neither an IP address nor one with a port, such as 127.0.0.1:50000", s.Remote)
+	}
 	if s.Nth < 0 {
 		return out, bad("scope.nth", "%d is negative", s.Nth)
 	}
@@ -231,28 +283,7 @@ func (a *api) scope(s controlclient.Scope) (fakebroker.Scope, error) {
 	return out, nil
 }
 
-// apiKey is an API by its name, in any case.
-func apiKey(name string) (kmsg.Key, bool) {
-	for key := range int16(kmsg.MaxKey + 1) {
-		if strings.EqualFold(kmsg.NameForKey(key), name) && name != "Unknown" {
-			return kmsg.Key(key), true
-		}
-	}
-	return 0, false
-}
-
-// protocolError is an error by its name, in the protocol's present words or in
-// those that franz-go has; nil when there is none.
+// protocolError is an error by its name; nil when there is none.
 func protocolError(name string) *kerr.Error {
-	const first, last = -1, 200 // more than there are
-	name = cmp.Or(name, kerr.UnknownServerError.Message)
-	if name == "NOT_LEADER_OR_FOLLOWER" {
-		return kerr.NotLeaderForPartition
-	}
-	for code := int16(first); code <= last; code++ {
-		if e := kerr.TypedErrorForCode(code); e != nil && e.Code == code && e.Message == name {
-			return e
-		}
-	}
-	return nil
+	return kafkaname.Error(cmp.Or(name, kerr.UnknownServerError.Message))
 }

@@ -9,9 +9,6 @@ import (
 )
 
 func (a *api) groups(*http.Request) (int, any, error) {
-	if err := a.alive(); err != nil {
-		return 0, nil, err
-	}
 	out := []controlclient.Group{}
 	for _, g := range a.broker.Groups() {
 		out = append(out, asGroup(g))
@@ -24,9 +21,6 @@ func (a *api) groups(*http.Request) (int, any, error) {
 func (a *api) group(r *http.Request) (int, any, error) {
 	name := r.PathValue("group")
 	g, ok := a.broker.Group(name)
-	if err := a.alive(); err != nil {
-		return 0, nil, err
-	}
 	if !ok {
 		return 0, nil, problemf(http.StatusNotFound, "", "there is no group %q", name)
 	}
@@ -96,6 +90,9 @@ func (a *api) reset(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	name := r.PathValue("group")
+	if g, there := a.broker.Group(name); there && in.Topic == "" && len(g.Offsets) == 0 {
+		return 0, nil, problemf(http.StatusConflict, "topic", "group %q has no offsets to move; name a topic to give it some", name)
+	}
 	if _, err := a.broker.ResetOffsets(name, reset); err != nil {
 		return 0, nil, err
 	}

@@ -3,6 +3,7 @@ package control_test
 import (
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,10 @@ func TestStart_whatCannotBe(t *testing.T) {
 	}
 	_, err = control.Start(b, control.Config{Addr: "nothing"})
 	configError(t, err, "Addr")
+	for _, host := range []string{"", "http://kafka.test", "kafka.test:9099", "kafka.test/", "a b", "a,b"} {
+		_, err = control.Start(b, control.Config{Hosts: []string{"kafka.test", host}})
+		configError(t, err, "Hosts")
+	}
 	_, err = control.Handler(b, control.Config{MaxBody: -1})
 	configError(t, err, "MaxBody")
 }
@@ -135,9 +140,16 @@ func TestMethodsAndPaths_thatAreNot(t *testing.T) {
 func TestClosedBroker_isUnavailable(t *testing.T) {
 	b, s := serve(t, orders(1))
 	noError(t, b.Close())
-	for _, path := range []string{"/health", "/topics/orders", "/topics/orders/records", "/topics", "/groups", "/groups/g", "/transactions"} {
-		resp, _ := send(t, transport(t, s), "GET", s.URL()+path, "")
-		equal(t, path, resp.status, http.StatusServiceUnavailable)
+	bodies := map[string]string{"POST /topics": `{"name": "made"}`, "POST /topics/x/records": `{"records": [{}]}`, "POST /groups/x/reset": `{"to": "latest"}`, "POST /faults": `{"fault": "cut-off"}`}
+	for _, route := range control.Routes() {
+		want := http.StatusServiceUnavailable
+		if route == "GET /version" || route == "GET /openapi.json" {
+			want = http.StatusOK
+		}
+		route = regexp.MustCompile(`\{.*?\}`).ReplaceAllString(route, "x")
+		method, path, _ := strings.Cut(route, " ")
+		resp, _ := send(t, transport(t, s), method, s.URL()+path, bodies[route])
+		equal(t, route, resp.status, want)
 	}
 }
 

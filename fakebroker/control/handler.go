@@ -2,12 +2,16 @@ package control
 
 import (
 	_ "embed" // openapi.json
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
 	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/fakebroker/internal/nearest"
 )
 
 // openAPI describes what is served.
@@ -30,28 +34,30 @@ type api struct {
 type route struct {
 	method, path string
 	serve        func(*api, *http.Request) (status int, answer any, err error)
+	parameters   []string // of the query
+	always       bool     // also when the broker was closed
 }
 
 var routes = []route{
-	{"GET", "/health", (*api).health},
-	{"GET", "/version", (*api).version},
-	{"GET", "/openapi.json", (*api).document},
-	{"GET", "/brokers", (*api).brokers},
-	{"GET", "/topics", (*api).topics},
-	{"POST", "/topics", (*api).createTopic},
-	{"GET", "/topics/{topic}", (*api).topic},
-	{"DELETE", "/topics/{topic}", (*api).deleteTopic},
-	{"GET", "/topics/{topic}/records", (*api).records},
-	{"POST", "/topics/{topic}/records", (*api).produce},
-	{"GET", "/groups", (*api).groups},
-	{"GET", "/groups/{group}", (*api).group},
-	{"POST", "/groups/{group}/reset", (*api).reset},
-	{"GET", "/transactions", (*api).transactions},
-	{"GET", "/faults", (*api).listFaults},
-	{"POST", "/faults", (*api).createFault},
-	{"DELETE", "/faults", (*api).clearFaults},
-	{"GET", "/faults/{id}", (*api).getFault},
-	{"DELETE", "/faults/{id}", (*api).clearFault},
+	{method: "GET", path: "/health", serve: (*api).health},
+	{method: "GET", path: "/version", serve: (*api).version, always: true},
+	{method: "GET", path: "/openapi.json", serve: (*api).document, always: true},
+	{method: "GET", path: "/brokers", serve: (*api).brokers},
+	{method: "GET", path: "/topics", serve: (*api).topics},
+	{method: "POST", path: "/topics", serve: (*api).createTopic},
+	{method: "GET", path: "/topics/{topic}", serve: (*api).topic},
+	{method: "DELETE", path: "/topics/{topic}", serve: (*api).deleteTopic},
+	{method: "GET", path: "/topics/{topic}/records", serve: (*api).records, parameters: recordParameters},
+	{method: "POST", path: "/topics/{topic}/records", serve: (*api).produce},
+	{method: "GET", path: "/groups", serve: (*api).groups},
+	{method: "GET", path: "/groups/{group}", serve: (*api).group},
+	{method: "POST", path: "/groups/{group}/reset", serve: (*api).reset},
+	{method: "GET", path: "/transactions", serve: (*api).transactions},
+	{method: "GET", path: "/faults", serve: (*api).listFaults},
+	{method: "POST", path: "/faults", serve: (*api).createFault},
+	{method: "DELETE", path: "/faults", serve: (*api).clearFaults},
+	{method: "GET", path: "/faults/{id}", serve: (*api).getFault},
+	{method: "DELETE", path: "/faults/{id}", serve: (*api).clearFault},
 }
 
 // Handler is the resources of a broker, for a server of one's own. Of the
@@ -70,6 +76,44 @@ func Handler(b *fakebroker.Broker, c Config) (http.Handler, error) {
 	return newHandler(b, c), nil
 }
 
+// answer serves a request, while there is a broker.
+func (a *api) answer(r route, req *http.Request) (status int, answer any, err error) {
+	values, err := parameters(req.URL.RawQuery)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(r.parameters, name) {
+			return 0, nil, bad(name, "there is no such parameter%s", nearest.Hint(name, r.parameters, strconv.Quote))
+		}
+	}
+	if r.always {
+		return r.serve(a, req)
+	}
+	if err := a.alive(); err != nil {
+		return 0, nil, err
+	}
+	if status, answer, err = r.serve(a, req); err == nil {
+		err = a.alive() // of a broker that is gone meanwhile, what is listed is nothing
+	}
+	return status, answer, err
+}
+
+// parameters are those of a query, none of which is passed over.
+func parameters(query string) (url.Values, error) {
+	values, err := url.ParseQuery(query)
+	if err == nil {
+		return values, nil
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		if _, err := url.ParseQuery(pair); err != nil {
+			name, _, _ := strings.Cut(pair, "=")
+			return nil, bad(name, "the query is malformed: %v", err)
+		}
+	}
+	return nil, bad("", "the query is malformed: %v", err)
+}
+
 func newHandler(b *fakebroker.Broker, c Config) http.Handler {
 	a := &api{broker: b, config: c}
 	mux := http.NewServeMux()
@@ -79,7 +123,7 @@ func newHandler(b *fakebroker.Broker, c Config) http.Handler {
 			methods = append(methods, r.method)
 		}
 		mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
-			status, answer, err := r.serve(a, req)
+			status, answer, err := a.answer(r, req)
 			if err != nil {
 				refuse(w, err)
 				return

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 
 	"example.com/kafkatest/fakebroker"
 	"example.com/kafkatest/fakebroker/control/controlclient"
@@ -87,43 +85,4 @@ func write(w http.ResponseWriter, status int, media string, answer any) {
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(b) // the client is gone, or has it
-}
-
-// decode reads what a request sends. Fields that nothing is known of are refused,
-// because they are slips of the pen.
-func decode(r *http.Request, into any) error {
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	if err == nil {
-		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = errors.New("there is more than one value")
-		}
-	}
-	return undecodable(err)
-}
-
-func undecodable(err error) error {
-	var (
-		size  *http.MaxBytesError
-		typed *json.UnmarshalTypeError
-		field *controlclient.FieldError
-	)
-	switch {
-	case errors.As(err, &size):
-		return problemf(http.StatusRequestEntityTooLarge, "", "more than %d bytes were sent", size.Limit)
-	case errors.As(err, &field):
-		return bad(field.Field, "%v", field.Err)
-	case errors.As(err, &typed):
-		return bad(typed.Field, "%s is not what belongs here, but %s", typed.Value, typed.Type)
-	case errors.Is(err, io.EOF):
-		return bad("", "nothing was sent; a JSON object is needed")
-	}
-	if _, name, unknown := strings.Cut(err.Error(), "json: unknown field "); unknown {
-		return bad(strings.Trim(name, `"`), "there is no such field")
-	}
-	return bad("", "this is not the JSON that belongs here: %v", err)
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -52,6 +53,9 @@ func parseCursor(s string) (c cursor, err error) {
 	return c, nil
 }
 
+// recordParameters are those that parseQuery knows.
+var recordParameters = []string{"partition", "from", "to", "limit", "key", "key_base64", "header", "cursor"}
+
 func parseQuery(values url.Values) (q query, err error) {
 	q.limit = defaultLimit
 	number := func(name, s string, low, high int64) int64 {
@@ -61,7 +65,8 @@ func parseQuery(values url.Values) (q query, err error) {
 		}
 		return n
 	}
-	for name, all := range values {
+	for _, name := range recordParameters {
+		all := values[name]
 		for _, s := range all {
 			switch name {
 			case "partition":
@@ -86,8 +91,9 @@ func parseQuery(values url.Values) (q query, err error) {
 					return q, e
 				}
 				q.cursor = &c
-			default:
-				return q, bad(name, "there is no such parameter")
+			}
+			if err != nil {
+				return q, err
 			}
 		}
 		if len(all) > 1 && name != "partition" && name != "header" {
@@ -97,7 +103,7 @@ func parseQuery(values url.Values) (q query, err error) {
 	if values.Has("key") && values.Has("key_base64") {
 		return q, bad("key", "is there as key and as key_base64; leave one out")
 	}
-	return q, err
+	return q, nil
 }
 
 func (q query) matches(r fakebroker.Record) bool {
@@ -207,6 +213,9 @@ func (a *api) produce(r *http.Request) (int, any, error) {
 		records[i] = out
 	}
 	written, err := a.broker.Append(r.Context(), topic, records...)
+	if errors.Is(err, fakebroker.ErrInvalidTopic) { // which is in the path
+		return 0, nil, err
+	}
 	if err != nil {
 		return 0, nil, inField("records", err)
 	}

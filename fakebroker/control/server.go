@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,8 @@ type Config struct {
 	Token string
 
 	// Hosts are the names, without port, by which requests may call the server
-	// besides localhost, IP addresses and the host of Addr.
+	// besides localhost, IP addresses and the host of Addr. Nothing else may be in
+	// one: a request would never have it.
 	Hosts []string
 
 	// MaxBody bounds what is sent in a request, in bytes. Zero means 16 MiB.
@@ -65,6 +67,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Token == "" && !loopback(host) {
 		return c, &ConfigError{"Token", fmt.Errorf("%s can be reached from elsewhere; set a token, or listen on 127.0.0.1", c.Addr)}
+	}
+	for _, name := range c.Hosts {
+		if name == "" || strings.ContainsAny(name, ":/ \t,") {
+			return c, &ConfigError{"Hosts", fmt.Errorf("%q is not the name of a host, such as kafka.test; leave out scheme, port and path", name)}
+		}
 	}
 	if c.MaxBody < 0 {
 		return c, &ConfigError{"MaxBody", fmt.Errorf("%d is negative; use 0 for the default", c.MaxBody)}
@@ -129,7 +136,11 @@ func Start(b *fakebroker.Broker, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", c.Addr)
+	network := "tcp"
+	if host, _, _ := net.SplitHostPort(c.Addr); net.ParseIP(host).To4() != nil {
+		network = "tcp4" // else 0.0.0.0 would be every interface of both families
+	}
+	ln, err := net.Listen(network, c.Addr)
 	if err != nil {
 		return nil, &ConfigError{"Addr", fmt.Errorf("cannot listen on %s; choose another address: %w", c.Addr, err)}
 	}

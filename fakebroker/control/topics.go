@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -11,9 +12,6 @@ import (
 )
 
 func (a *api) topics(*http.Request) (int, any, error) {
-	if err := a.alive(); err != nil {
-		return 0, nil, err
-	}
 	out := []controlclient.Topic{}
 	for _, t := range a.broker.Topics() {
 		out = append(out, controlclient.Topic(t))
@@ -31,8 +29,8 @@ func (a *api) createTopic(r *http.Request) (int, any, error) {
 	if t.Partitions < 0 {
 		return 0, nil, bad("partitions", "%d partitions; use 1 or more", t.Partitions)
 	}
-	if _, err := correct.TopicConfigs(t.Configs); err != nil {
-		return 0, nil, bad("configs", "%v", err)
+	if err := checkConfigs(t.Configs); err != nil {
+		return 0, nil, err
 	}
 	if _, err := fakebroker.ParseTopic(fmt.Sprintf("x:%d", max(t.Partitions, 1))); err != nil {
 		return 0, nil, bad("partitions", "%d partitions are too many", t.Partitions)
@@ -42,6 +40,19 @@ func (a *api) createTopic(r *http.Request) (int, any, error) {
 	}
 	made, err := a.details(t.Name)
 	return http.StatusCreated, made, err
+}
+
+// checkConfigs checks configurations each by itself, and how they go together.
+func checkConfigs(configs map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(configs)) {
+		if _, err := correct.TopicConfigs(map[string]string{name: configs[name]}); err != nil {
+			return bad(below("configs", name), "%v", err)
+		}
+	}
+	if _, err := correct.TopicConfigs(configs); err != nil {
+		return bad("configs", "%v", err)
+	}
+	return nil
 }
 
 func (a *api) topic(r *http.Request) (int, any, error) {

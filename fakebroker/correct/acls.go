@@ -14,8 +14,8 @@ func acls() []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{
-				Name:  "CreateAcls refuses what is no resource or principal",
-				Wants: wire.Keys(kmsg.CreateACLs),
+				Name: "CreateAcls refuses what is no resource or principal",
+				Keys: wire.Keys(kmsg.CreateACLs),
 				Request: asked(func(x *wire.Exchange, req *kmsg.CreateACLsRequest) {
 					if good := sift(x, req.Creations, wrongACL); len(good) < len(req.Creations) {
 						req.Creations = good
@@ -36,8 +36,8 @@ func acls() []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "a request about ACLs that cannot be read ends the connection",
-				Wants:   wire.Keys(kmsg.DescribeACLs, kmsg.CreateACLs, kmsg.DeleteACLs),
-				Request: cutUnknownACLs,
+				Keys:    wire.Keys(kmsg.DescribeACLs, kmsg.CreateACLs, kmsg.DeleteACLs),
+				Request: asked(cutUnknownACLs),
 			},
 			Restores:  "the constructors of DescribeAclsRequest, CreateAclsRequest, DeleteAclsRequest: unknown elements cannot be parsed",
 			Upstream:  "acl.go answers 42",
@@ -59,11 +59,7 @@ func wrongACL(c kmsg.CreateACLsRequestCreation) string {
 	return ""
 }
 
-func cutUnknownACLs(x *wire.Exchange) {
-	req, err := x.Request()
-	if err != nil {
-		return
-	}
+func cutUnknownACLs(x *wire.Exchange, req kmsg.Request) {
 	cutIf := func(resource kmsg.ACLResourceType, pattern kmsg.ACLResourcePatternType, op kmsg.ACLOperation, permission kmsg.ACLPermissionType) {
 		if resource == 0 || pattern == 0 || op == 0 || permission == 0 {
 			x.Cut()

@@ -14,8 +14,8 @@ func clusters(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "the cluster has seven operations",
-				Wants:  wire.Keys(kmsg.Metadata, kmsg.DescribeCluster),
-				Answer: sevenOperations,
+				Keys:   wire.Keys(kmsg.Metadata, kmsg.DescribeCluster),
+				Answer: amended(sevenOperations),
 			},
 			Restores:  "KIP-430; AclEntry.supportedOperations: a cluster is not read, written or deleted",
 			Upstream:  "acl.go has ten",
@@ -24,7 +24,7 @@ func clusters(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "DescribeCluster describes brokers only",
-				Wants:  wire.Keys(kmsg.DescribeCluster),
+				Keys:   wire.Keys(kmsg.DescribeCluster),
 				Answer: answered(describesBrokers),
 			},
 			Restores:  "KIP-919: a broker is no endpoint to ask about controllers",
@@ -34,7 +34,8 @@ func clusters(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:  "Metadata v0 without topics is of all topics",
-				Wants: func(h wire.Header) bool { return h.Key == kmsg.Metadata && h.Version == 0 },
+				Keys:  wire.Keys(kmsg.Metadata),
+				Wants: func(h wire.Header) bool { return h.Version == 0 },
 				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) {
 					if len(req.Topics) == 0 {
 						req.Version, req.Topics = 1, nil // where null means all
@@ -49,7 +50,7 @@ func clusters(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "delegation tokens are refused",
-				Wants:   wire.Keys(kmsg.CreateDelegationToken, kmsg.RenewDelegationToken, kmsg.ExpireDelegationToken, kmsg.DescribeDelegationToken),
+				Keys:    wire.Keys(kmsg.CreateDelegationToken, kmsg.RenewDelegationToken, kmsg.ExpireDelegationToken, kmsg.DescribeDelegationToken),
 				Request: func(x *wire.Exchange) { refuseTokens(x, c) },
 			},
 			Restores:  "KIP-48: error 64 to who has not authenticated, 61 where there is no secret key for tokens",
@@ -66,15 +67,11 @@ const clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
 // notAsked is in the place of operations that were not asked for.
 const notAsked = -1 << 31
 
-func sevenOperations(x *wire.Exchange) {
-	resp, err := x.Response()
-	if err != nil {
-		return
-	}
+func sevenOperations(_ *wire.Exchange, resp kmsg.Response) (changed bool) {
 	mask := func(operations *int32) {
 		if *operations != notAsked && *operations&^clusterOperations != 0 {
 			*operations &= clusterOperations
-			x.SetResponse(resp)
+			changed = true
 		}
 	}
 	switch r := resp.(type) {
@@ -83,6 +80,7 @@ func sevenOperations(x *wire.Exchange) {
 	case *kmsg.DescribeClusterResponse:
 		mask(&r.ClusterAuthorizedOperations)
 	}
+	return changed
 }
 
 func describesBrokers(_ *wire.Exchange, req *kmsg.DescribeClusterRequest, resp *kmsg.DescribeClusterResponse) bool {

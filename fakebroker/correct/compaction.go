@@ -15,21 +15,29 @@ type particular[V any] struct {
 	any atomic.Bool // some topic is: what every produce request asks first
 
 	mu    sync.RWMutex
-	names map[string]V
-	ids   map[[16]byte]V
+	names map[string]one[V]
+	ids   map[[16]byte]struct{} // of the same
 }
 
+// one is what is so of a topic.
+type one[V any] struct {
+	v  V
+	id [16]byte
+}
+
+// set also forgets another topic that had the name before.
 func (p *particular[V]) set(name string, id [16]byte, v V, is bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !is {
+	if before, ok := p.names[name]; ok {
 		delete(p.names, name)
-		delete(p.ids, id)
-	} else {
+		delete(p.ids, before.id)
+	}
+	if is {
 		if p.names == nil {
-			p.names, p.ids = make(map[string]V), make(map[[16]byte]V)
+			p.names, p.ids = make(map[string]one[V]), make(map[[16]byte]struct{})
 		}
-		p.names[name], p.ids[id] = v, v
+		p.names[name], p.ids[id] = one[V]{v, id}, struct{}{}
 	}
 	p.any.Store(len(p.names) > 0)
 }
@@ -37,8 +45,8 @@ func (p *particular[V]) set(name string, id [16]byte, v V, is bool) {
 func (p *particular[V]) get(name string) (v V, is bool) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	v, is = p.names[name]
-	return v, is
+	of, is := p.names[name]
+	return of.v, is
 }
 
 func (p *particular[V]) some() bool { return p.any.Load() }
@@ -60,21 +68,17 @@ func (p *particular[V]) has(name, id []byte) bool {
 type Compaction struct{ particular[struct{}] }
 
 // Look finds out whether a topic is compacted. It is called when one was made or
-// its configuration has changed.
+// deleted, or its configuration has changed.
 func (p *Compaction) Look(c Cluster, topic string) {
-	t, ok := c.Topic(topic)
+	t, ok := c.TopicAlone(topic)
 	p.set(topic, t.ID, struct{}{}, ok && t.Compacted)
 }
 
 // notice has the topics looked at that were made or have other configurations now.
 func notice(look func(topic string)) wire.Rule {
 	return wire.Rule{
-		Wants: wire.Keys(kmsg.CreateTopics, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs),
-		Answer: func(x *wire.Exchange) {
-			resp, err := x.Response()
-			if err != nil {
-				return
-			}
+		Keys: wire.Keys(kmsg.CreateTopics, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs),
+		Answer: amended(func(_ *wire.Exchange, resp kmsg.Response) bool {
 			switch r := resp.(type) {
 			case *kmsg.CreateTopicsResponse:
 				for _, t := range r.Topics {
@@ -93,6 +97,7 @@ func notice(look func(topic string)) wire.Rule {
 					}
 				}
 			}
-		},
+			return false
+		}),
 	}
 }

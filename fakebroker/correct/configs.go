@@ -22,7 +22,7 @@ func configs(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "CreateTopics refuses configurations that a topic cannot have",
-				Wants:   wire.Keys(kmsg.CreateTopics),
+				Keys:    wire.Keys(kmsg.CreateTopics),
 				Request: asked(s.checkGiven),
 				Answer:  answered(s.refuseCreation),
 			},
@@ -33,7 +33,8 @@ func configs(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "CreateTopics answers with all configurations",
-				Wants:  func(h wire.Header) bool { return h.Key == kmsg.CreateTopics && h.Version >= 5 },
+				Keys:   wire.Keys(kmsg.CreateTopics),
+				Wants:  func(h wire.Header) bool { return h.Version >= 5 },
 				Answer: answered(s.describeCreation),
 			},
 			Restores:  "KIP-525: the configurations of a topic in the answer to its creation, with their sources",
@@ -43,7 +44,7 @@ func configs(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "DescribeConfigs tells all configurations",
-				Wants:   wire.Keys(kmsg.DescribeConfigs),
+				Keys:    wire.Keys(kmsg.DescribeConfigs),
 				Request: asked(s.askForConfigs),
 				Answer:  answered(s.describe),
 			},
@@ -54,7 +55,7 @@ func configs(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    alters,
-				Wants:   wire.Keys(kmsg.IncrementalAlterConfigs),
+				Keys:    wire.Keys(kmsg.IncrementalAlterConfigs),
 				Request: asked(s.askToAlter),
 				Answer:  answered(s.answerAltered),
 			},
@@ -65,7 +66,7 @@ func configs(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    replaces,
-				Wants:   wire.Keys(kmsg.AlterConfigs),
+				Keys:    wire.Keys(kmsg.AlterConfigs),
 				Request: asked(s.askToReplace),
 				Answer:  answered(s.answerReplaced),
 			},
@@ -76,7 +77,7 @@ func configs(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "ListConfigResources names the groups that have configurations",
-				Wants:  wire.Keys(kmsg.ListConfigResources),
+				Keys:   wire.Keys(kmsg.ListConfigResources),
 				Answer: answered(s.listGroups),
 			},
 			Restores:  "KIP-1142: a group whose last configuration was deleted is no resource",

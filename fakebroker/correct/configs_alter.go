@@ -70,6 +70,10 @@ func (s *settings) decide(x *wire.Exchange, layers []layer, a *altered) {
 	if a.refused = a.malformed(); a.refused != nil {
 		return
 	}
+	if denied := s.denied(x, kmsg.ACLOperationAlterConfigs, a.kind, a.name); denied != nil {
+		a.refused = reject(denied, "")
+		return
+	}
 	ctx := x.Context()
 	switch a.kind {
 	case kmsg.ConfigResourceTypeBrokerLogger:
@@ -106,6 +110,23 @@ func (s *settings) decide(x *wire.Exchange, layers []layer, a *altered) {
 	default:
 		a.refused = reject(kerr.InvalidRequest, "%s", "Unknown resource type "+strconv.Itoa(int(a.kind)))
 	}
+}
+
+// denied is why a client may not do something with the configurations of a group or
+// of client metrics, nil when it may: kfake asks nobody about groups, and about
+// client metrics not by every request. About others it asks.
+func (s *settings) denied(x *wire.Exchange, op kmsg.ACLOperation, kind kmsg.ConfigResourceType, name string) *kerr.Error {
+	switch kind {
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if !s.c.Allowed(x, op, kmsg.ACLResourceTypeGroup, name) {
+			return kerr.GroupAuthorizationFailed
+		}
+	case kmsg.ConfigResourceTypeClientMetrics:
+		if !s.c.Allowed(x, op, kmsg.ACLResourceTypeCluster, "kafka-cluster") {
+			return kerr.ClusterAuthorizationFailed
+		}
+	}
+	return nil
 }
 
 // malformed is what can be seen to be wrong without knowing more.

@@ -73,9 +73,44 @@ func (a *altered) over(layers []layer) []layer {
 	return layers
 }
 
-// changes are what kfake is to be told.
+// onto makes the changes of what there is by now: somebody else can have changed it
+// since it was decided what is to come of them.
+func (a *altered) onto(now map[string]string) map[string]string {
+	if a.replace {
+		return maps.Clone(a.after)
+	}
+	out := maps.Clone(now)
+	if out == nil {
+		out = make(map[string]string)
+	}
+	for _, o := range a.ops {
+		v, set := out[o.name]
+		switch {
+		case o.op == kmsg.IncrementalAlterConfigOpDelete:
+			delete(out, o.name)
+		case o.op != kmsg.IncrementalAlterConfigOpSet && set:
+			out[o.name] = alterList(v, *o.value, o.op)
+		case has(a.after, o.name):
+			out[o.name] = a.after[o.name] // as it was parsed
+		}
+	}
+	return out
+}
+
+// changes are what kfake is to be told: also what would change nothing, which is
+// known of the time of asking only.
 func (a *altered) changes() []alterConfig {
 	c := changes(a.before, a.after)
+	for _, o := range a.ops {
+		if a.replace || slices.ContainsFunc(c, func(c alterConfig) bool { return c.Name == o.name }) {
+			continue
+		}
+		again := alterConfig{Name: o.name, Op: kmsg.IncrementalAlterConfigOpDelete}
+		if v, set := a.after[o.name]; set {
+			again.Value, again.Op = &v, kmsg.IncrementalAlterConfigOpSet
+		}
+		c = append(c, again)
+	}
 	if a.kind == kmsg.ConfigResourceTypeGroupConfig {
 		c = slices.DeleteFunc(c, func(c alterConfig) bool { return !slices.Contains(kfakeGroupConfigs, c.Name) })
 	}
@@ -144,14 +179,14 @@ func (s *settings) commit(node int32, a altered) {
 	switch a.kind {
 	case kmsg.ConfigResourceTypeBroker:
 		if a.name == "" {
-			s.everywhere = a.after
+			s.everywhere = a.onto(s.everywhere)
 		} else {
-			s.brokers[node] = a.after
+			s.brokers[node] = a.onto(s.brokers[node])
 		}
 	case kmsg.ConfigResourceTypeBrokerLogger:
-		s.loggers[node] = a.after
+		s.loggers[node] = a.onto(s.loggers[node])
 	case kmsg.ConfigResourceTypeGroupConfig:
-		rest := maps.Clone(a.after)
+		rest := a.onto(s.groups[a.name])
 		maps.DeleteFunc(rest, func(name, _ string) bool { return slices.Contains(kfakeGroupConfigs, name) })
 		if s.groups[a.name] = rest; len(rest) == 0 {
 			delete(s.groups, a.name)
@@ -242,7 +277,7 @@ func (s *settings) alterByItself(x *wire.Exchange, a altered) int16 {
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	req.Version = version
 	req.Resources = []alterResource{{ResourceType: a.kind, ResourceName: a.name, Configs: a.changes()}}
-	resp, err := s.c.Ask(x.Context(), x.Node, req)
+	resp, err := s.c.AskAs(x, x.Node, req)
 	if err != nil {
 		return kerr.UnknownServerError.Code
 	}

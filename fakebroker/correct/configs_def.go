@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -33,10 +34,26 @@ func (d configDef) dynamic() bool { return d.perBroker || d.clusterWide }
 
 func (d configDef) sensitive() bool { return d.kind == kmsg.ConfigTypePassword }
 
-// define finds a configuration by its name.
+// places are where the tables have each name, by the table's first element.
+var places = sync.OnceValue(func() map[*configDef]map[string]int {
+	all := make(map[*configDef]map[string]int)
+	for _, defs := range [][]configDef{topicConfigs, brokerConfigs, groupConfigs, metricsConfigs} {
+		at := make(map[string]int, len(defs))
+		for i, d := range defs {
+			at[d.name] = i
+		}
+		all[&defs[0]] = at
+	}
+	return all
+})
+
+// define finds a configuration of one of the tables, or of none, by its name.
 func define(defs []configDef, name string) (configDef, bool) {
-	i := slices.IndexFunc(defs, func(d configDef) bool { return d.name == name })
-	if i < 0 {
+	if len(defs) == 0 {
+		return configDef{}, false
+	}
+	i, ok := places()[&defs[0]][name]
+	if !ok {
 		return configDef{}, false
 	}
 	return defs[i], true
@@ -58,8 +75,7 @@ func (d configDef) parse(v string) (string, error) {
 	trimmed := strings.TrimFunc(v, func(r rune) bool { return r <= ' ' })
 	switch d.kind {
 	case kmsg.ConfigTypeInt, kmsg.ConfigTypeShort, kmsg.ConfigTypeLong:
-		bits := map[kmsg.ConfigType]int{kmsg.ConfigTypeShort: 16, kmsg.ConfigTypeInt: 32, kmsg.ConfigTypeLong: 64}[d.kind]
-		n, err := strconv.ParseInt(trimmed, 10, bits)
+		n, err := strconv.ParseInt(trimmed, 10, bits(d.kind))
 		if err != nil {
 			return "", badValue(d.name, v, "Not a number of type "+d.kind.String())
 		}
@@ -96,6 +112,18 @@ func (d configDef) parse(v string) (string, error) {
 		return trimmed, nil
 	default:
 		return trimmed, d.checkString(trimmed)
+	}
+}
+
+// bits is how many a whole number of a type has.
+func bits(kind kmsg.ConfigType) int {
+	switch kind {
+	case kmsg.ConfigTypeShort:
+		return 16
+	case kmsg.ConfigTypeInt:
+		return 32
+	default:
+		return 64
 	}
 }
 
@@ -266,6 +294,9 @@ var ErrUnknownConfig = errors.New("unknown configuration")
 // returns the values in the form that Kafka describes them in. The error names
 // the configuration and says in Kafka's words what is wrong.
 func TopicConfigs(values map[string]string) (map[string]string, error) {
+	if len(values) == 0 {
+		return nil, nil // defaults agree with each other
+	}
 	if name := unknownConfig(topicConfigs, values); name != "" {
 		return nil, said("Unknown topic config name: " + name)
 	}

@@ -79,7 +79,9 @@ func (s *settings) describe(x *wire.Exchange, _ *kmsg.DescribeConfigsRequest, re
 			req: req, asked: req.Resources[i], answer: &resp.Resources[i],
 		}
 		d.answer.ResourceType = d.asked.ResourceType
-		if c := d.answer.ErrorCode; c == 0 || mended(c) {
+		if denied := s.denied(x, kmsg.ACLOperationDescribeConfigs, d.asked.ResourceType, d.asked.ResourceName); denied != nil {
+			d.answer.ErrorCode = denied.Code
+		} else if c := d.answer.ErrorCode; c == 0 || mended(c) {
 			d.run(x.Context())
 		}
 		if d.answer.ErrorCode != 0 {

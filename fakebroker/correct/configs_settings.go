@@ -31,10 +31,9 @@ type settings struct {
 // leader replicas are on, as they are in a new one (KIP-966).
 const minISR = "min.insync.replicas"
 
-// load fills in what clients changed before a restart, which kfake has kept in
-// its DataDir: everything that is not as the brokers were started with.
+// load fills in what there is when a cluster starts.
 func (s *settings) load(ctx context.Context) {
-	const version, first = 4, 0
+	const first = 0
 	s.mu.Lock()
 	known := s.known
 	s.mu.Unlock()
@@ -42,26 +41,15 @@ func (s *settings) load(ctx context.Context) {
 		return
 	}
 	static := Applied(s.c.BrokerConfigs(first))
-	req := kmsg.NewPtrDescribeConfigsRequest()
-	req.Version = version
-	res := kmsg.NewDescribeConfigsRequestResource()
-	res.ResourceType = kmsg.ConfigResourceTypeBroker
-	req.Resources = append(req.Resources, res)
-	resp, err := s.c.Ask(ctx, first, req)
-	if err != nil {
-		return // the cluster is closed, or the client gone
-	}
 	everywhere := make(map[string]string)
-	if d, ok := define(brokerConfigs, minISR); ok {
-		everywhere[minISR] = cmp.Or(static[minISR], d.value)
-	}
-	for _, r := range resp.(*kmsg.DescribeConfigsResponse).Resources {
-		for _, c := range r.Configs {
-			d, ok := define(brokerConfigs, c.Name)
-			if ok && d.dynamic() && c.Source == kmsg.ConfigSourceDynamicBrokerConfig && c.Value != nil && *c.Value != static[c.Name] {
-				everywhere[c.Name] = *c.Value
-			}
+	if s.c.Kept() {
+		var ok bool
+		if everywhere, ok = s.kept(ctx, first, static); !ok {
+			return // the cluster is closed, or the client gone
 		}
+	}
+	if d, ok := define(brokerConfigs, minISR); ok && everywhere[minISR] == "" {
+		everywhere[minISR] = cmp.Or(static[minISR], d.value)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,6 +60,31 @@ func (s *settings) load(ctx context.Context) {
 	s.brokers = make(map[int32]map[string]string)
 	s.groups = make(map[string]map[string]string)
 	s.loggers = make(map[int32]map[string]string)
+}
+
+// kept is what clients changed before a restart, which kfake has kept in its
+// DataDir: everything that is not as the brokers were started with.
+func (s *settings) kept(ctx context.Context, first int32, static map[string]string) (map[string]string, bool) {
+	const version = 4
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Version = version
+	res := kmsg.NewDescribeConfigsRequestResource()
+	res.ResourceType = kmsg.ConfigResourceTypeBroker
+	req.Resources = append(req.Resources, res)
+	resp, err := s.c.Ask(ctx, first, req)
+	if err != nil {
+		return nil, false
+	}
+	everywhere := make(map[string]string)
+	for _, r := range resp.(*kmsg.DescribeConfigsResponse).Resources {
+		for _, c := range r.Configs {
+			d, ok := define(brokerConfigs, c.Name)
+			if ok && d.dynamic() && c.Source == kmsg.ConfigSourceDynamicBrokerConfig && c.Value != nil && *c.Value != static[c.Name] {
+				everywhere[c.Name] = *c.Value
+			}
+		}
+	}
+	return everywhere, true
 }
 
 // layer is where values of brokers come from.
@@ -184,6 +197,12 @@ func Applied(configs map[string]string) map[string]string {
 				break
 			}
 		}
+	}
+	// A lock of Kafka's has a timer. kfake looks for those that are over, every 5 s
+	// unless it is told otherwise.
+	const sweep = "share.record.lock.sweep.interval.ms"
+	if _, ok := out[sweep]; !ok {
+		out[sweep] = "100"
 	}
 	return out
 }

@@ -8,6 +8,7 @@ package correct
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,11 +46,28 @@ type Cluster interface {
 	// everything.
 	AskAs(x *wire.Exchange, node int32, req kmsg.Request) (kmsg.Response, error)
 
+	// Forward hands a client's request to a broker past all rules, but not past the
+	// faults that it is marked for, as the user whom an exchange is from. It does
+	// not end with that exchange's connection.
+	Forward(ctx context.Context, x *wire.Exchange, node int32, req kmsg.Request) (kmsg.Response, error)
+
+	// Allowed reports whether the user whom an exchange is from may do something
+	// with a resource; always when nothing is asked of users.
+	Allowed(x *wire.Exchange, op kmsg.ACLOperation, kind kmsg.ACLResourceType, name string) bool
+
 	// Log tells about a partition; false when there is none.
 	Log(topic string, partition int32) (Log, bool)
 
+	// Batches calls look with each batch of a partition's log, in order; the bytes
+	// are its own. An error says that there is no such partition, or that it was
+	// deleted meanwhile.
+	Batches(topic string, partition int32, look func(batch []byte)) error
+
 	// Topic tells about a topic; false when there is none.
 	Topic(name string) (Topic, bool)
+
+	// TopicAlone is Topic without the leaders, which are half of what it costs.
+	TopicAlone(name string) (Topic, bool)
 
 	// Nodes lists the node ids of all brokers, in order; Up reports which of
 	// them can be reached at present.
@@ -61,6 +79,14 @@ type Cluster interface {
 	// partition or broker.
 	Move(topic string, partition, node int32) error
 
+	// TransactionCoordinator is the broker that coordinates a transactional id, as
+	// clients find it.
+	TransactionCoordinator(id string) int32
+
+	// Older reports whether the brokers speak as a release before Kafka 4, which
+	// has versions that are gone since.
+	Older() bool
+
 	// SASL reports whether a listener asks clients to authenticate.
 	SASL(listener int) bool
 
@@ -69,6 +95,17 @@ type Cluster interface {
 	Placements() *Placements
 	Compaction() *Compaction
 	Timestamps() *Timestamps
+
+	// Unfinished is which topics do not have all their partitions yet, always the
+	// same.
+	Unfinished() *Unfinished
+
+	// Internal is which topics of coordinators there are, always the same.
+	Internal() *Internal
+
+	// CreateTopic creates a topic, as [Broker.CreateTopic] of package fakebroker
+	// does.
+	CreateTopic(name string, partitions int32, configs map[string]string) error
 
 	// Decompressor is one that works in a testing/synctest bubble too.
 	Decompressor() kgo.Decompressor
@@ -86,17 +123,22 @@ type Cluster interface {
 	// there is no such topic.
 	TopicConfigs(name string) (map[string]string, bool)
 
-	// BrokerConfigs are the configurations that a broker was started with. The
-	// map is the caller's.
+	// BrokerConfigs are the configurations that a broker was started with, always
+	// the same. The map is not to be changed.
 	BrokerConfigs(node int32) map[string]string
+
+	// Kept reports whether the cluster may have been running before, with
+	// configurations that clients have changed.
+	Kept() bool
 }
 
 // Topic is what is known of a topic.
 type Topic struct {
-	ID        [16]byte
-	Replicas  int     // how many each partition was made with
-	Leaders   []int32 // node ids, by partition
-	Compacted bool    // cleanup.policy has compact
+	ID            [16]byte
+	Replicas      int     // how many each partition was made with
+	Leaders       []int32 // node ids, by partition
+	Compacted     bool    // cleanup.policy has compact
+	CompactedOnly bool    // it is compact
 }
 
 // Log is what is known of a partition's log.
@@ -108,28 +150,47 @@ type Log struct {
 	HighWatermark int64
 }
 
-// All returns the corrections, in the order in which requests and answers are to
-// pass them. A correction can keep state, so each cluster has its own.
-func All(c Cluster) []Correction {
+// All are the corrections, in the order in which requests and answers are to pass
+// them. A correction can keep state, so each cluster has its own.
+func All(c Cluster) iter.Seq[Correction] {
+	return func(yield func(Correction) bool) {
+		for _, area := range areas(c) {
+			for _, each := range area {
+				if !yield(each) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func areas(c Cluster) [][]Correction {
 	return slices.Concat(
-		limits(c), // before what would make something of each partition asked for
-		fetching(c),
-		fetchingFully(c),
-		fetchingNothing(),
+		[][]Correction{
+			versionsGone(c),
+			limits(c), // before what would make something of each partition asked for
+			fetching(c),
+			fetchingFully(c),
+			fetchingNothing(),
+		},
 		groups(c),
-		authenticates(c),
-		transacts(c),
-		producing(c),
-		clusters(c),
-		quorum(c),
-		telemetry(),
-		versions(),
-		acls(),
-		quotas(),
-		credentials(),
-		features(c),
+		[][]Correction{
+			authenticates(c),
+			transacts(c),
+			describingProducers(c),
+			producing(c),
+			clusters(c),
+			findingCoordinators(),
+			quorum(c),
+			telemetry(),
+			versions(c),
+			acls(),
+			quotas(),
+			credentials(),
+			features(c),
+		},
 		topics(c),
-		configs(c), // after topics: names and whether they exist come first
+		[][]Correction{configs(c)}, // after topics: names and whether they exist come first
 	)
 }
 
@@ -150,6 +211,17 @@ func answered[Req kmsg.Request, Resp kmsg.Response](change func(x *wire.Exchange
 		resp, isResp := a.(Resp)
 		if isReq && isResp && change(x, req, resp) {
 			x.SetResponse(resp)
+		}
+	}
+}
+
+// amended is answered for who does not need the request.
+func amended[Resp kmsg.Response](change func(x *wire.Exchange, resp Resp) bool) func(*wire.Exchange) {
+	return func(x *wire.Exchange) {
+		if a, err := x.Response(); err == nil {
+			if resp, is := a.(Resp); is && change(x, resp) {
+				x.SetResponse(resp)
+			}
 		}
 	}
 }

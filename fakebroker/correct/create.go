@@ -1,6 +1,7 @@
 package correct
 
 import (
+	"crypto/rand"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,11 +19,12 @@ type creation struct {
 
 func creating(c Cluster) []Correction {
 	const rule = "CreateTopics checks topics as Kafka does, and says what is wrong"
+	const spreads = "CreateTopics spreads leaders, or puts them where it is told"
 	return []Correction{
 		{
 			Rule: wire.Rule{
 				Name:    rule,
-				Wants:   wire.Keys(kmsg.CreateTopics),
+				Keys:    wire.Keys(kmsg.CreateTopics),
 				Request: asked(func(x *wire.Exchange, req *kmsg.CreateTopicsRequest) { checkCreation(c, x, req, rule) }),
 				Answer: answered(func(x *wire.Exchange, req *kmsg.CreateTopicsRequest, resp *kmsg.CreateTopicsResponse) bool {
 					kept, ok := recall[creation](x, rule)
@@ -38,16 +40,24 @@ func creating(c Cluster) []Correction {
 		},
 		{
 			Rule: wire.Rule{
-				Name:  "CreateTopics spreads leaders, or puts them where it is told",
-				Wants: wire.Keys(kmsg.CreateTopics),
-				Answer: answered(func(_ *wire.Exchange, req *kmsg.CreateTopicsRequest, resp *kmsg.CreateTopicsResponse) bool {
-					if !req.ValidateOnly {
-						placeCreated(c, req, resp)
+				Name:  spreads,
+				Keys:  wire.Keys(kmsg.CreateTopics, kmsg.Metadata, kmsg.DescribeTopicPartitions),
+				Wants: func(wire.Header) bool { return len(c.Nodes()) > 1 },
+				Request: func(x *wire.Exchange) {
+					if x.Key != kmsg.CreateTopics {
+						noteFinished(c, x)
 					}
-					return false
+				},
+				Act: func(x *wire.Exchange) {
+					if x.Key == kmsg.CreateTopics {
+						create(c, x)
+					}
+				},
+				Answer: answered(func(x *wire.Exchange, req kmsg.Request, resp kmsg.Response) bool {
+					return hideUnfinished(c, x, req, resp)
 				}),
 			},
-			Restores:  "StripedReplicaPlacer: leaders go round the brokers; the first replica of an assignment leads",
+			Restores:  "StripedReplicaPlacer: leaders go round the brokers, in their first epoch; the first replica of an assignment leads",
 			Upstream:  "data.go, newPartData: a random broker leads",
 			Behaviour: "topics/leaders are spread over the brokers",
 		},
@@ -156,6 +166,8 @@ func explainCreation(c Cluster, x *wire.Exchange, found creation, req *kmsg.Crea
 		switch {
 		case r != nil && (t.ErrorCode == kerr.InvalidPartitions.Code || req.TimeoutMillis <= 0 && t.ErrorCode == kerr.TopicAlreadyExists.Code):
 			t.ErrorCode, t.ErrorMessage = r.code(), r.text()
+		case t.ErrorCode == 0 && req.ValidateOnly && t.TopicID == [16]byte{}:
+			_, _ = rand.Read(t.TopicID[:]) // it never fails
 		case t.ErrorMessage != nil:
 		case t.ErrorCode == kerr.TopicAlreadyExists.Code:
 			t.ErrorMessage = kmsg.StringPtr("Topic '" + t.Topic + "' already exists.")
@@ -169,25 +181,5 @@ func explainCreation(c Cluster, x *wire.Exchange, found creation, req *kmsg.Crea
 		t := kmsg.NewCreateTopicsResponseTopic()
 		t.Topic, t.ErrorCode, t.ErrorMessage = name, kerr.InvalidRequest.Code, kmsg.StringPtr("Duplicate topic name.")
 		resp.Topics = append(resp.Topics, t)
-	}
-}
-
-func placeCreated(c Cluster, req *kmsg.CreateTopicsRequest, resp *kmsg.CreateTopicsResponse) {
-	assigned := make(map[string][]kmsg.CreateTopicsRequestTopicReplicaAssignment)
-	for _, t := range req.Topics {
-		assigned[t.Topic] = t.ReplicaAssignment
-	}
-	for _, t := range resp.Topics {
-		if t.ErrorCode != 0 {
-			continue
-		}
-		if by := assigned[t.Topic]; len(by) > 0 {
-			if topic, ok := c.Topic(t.Topic); ok {
-				for _, a := range by {
-					c.Placements().set(topic.ID, a.Partition, a.Replicas)
-				}
-			}
-		}
-		Spread(c, t.Topic)
 	}
 }

@@ -14,7 +14,7 @@ func credentials() []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "SCRAM credentials are refused with a reason",
-				Wants:  wire.Keys(kmsg.AlterUserSCRAMCredentials),
+				Keys:   wire.Keys(kmsg.AlterUserSCRAMCredentials),
 				Answer: answered(saysWhyNotAltered),
 			},
 			Restores:  "KIP-554; ScramControlManager: one answer for each user, with a message",
@@ -24,7 +24,7 @@ func credentials() []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "SCRAM credentials that there are not are described with a reason",
-				Wants:  wire.Keys(kmsg.DescribeUserSCRAMCredentials),
+				Keys:   wire.Keys(kmsg.DescribeUserSCRAMCredentials),
 				Answer: answered(saysWhyNotDescribed),
 			},
 			Restores:  "KIP-554; ScramImage.describe",
@@ -33,8 +33,8 @@ func credentials() []Correction {
 		},
 		{
 			Rule: wire.Rule{
-				Name:  "SCRAM credentials of all users are described when none is named",
-				Wants: wire.Keys(kmsg.DescribeUserSCRAMCredentials),
+				Name: "SCRAM credentials of all users are described when none is named",
+				Keys: wire.Keys(kmsg.DescribeUserSCRAMCredentials),
 				Request: asked(func(x *wire.Exchange, req *kmsg.DescribeUserSCRAMCredentialsRequest) {
 					if req.Users != nil && len(req.Users) == 0 {
 						all := *req

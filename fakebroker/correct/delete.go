@@ -15,18 +15,11 @@ func deleting(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    rule,
-				Wants:   wire.Keys(kmsg.DeleteTopics),
-				Request: asked(func(x *wire.Exchange, req *kmsg.DeleteTopicsRequest) { checkDeletion(x, req, rule) }),
-				Answer: func(x *wire.Exchange) {
-					refused, ok := recall[[]kmsg.DeleteTopicsResponseTopic](x, rule)
-					if !ok {
-						return
-					}
-					if resp, err := x.Response(); err == nil {
-						explainDeletion(c, refused, resp.(*kmsg.DeleteTopicsResponse))
-						x.SetResponse(resp)
-					}
-				},
+				Keys:    wire.Keys(kmsg.DeleteTopics),
+				Request: asked(func(x *wire.Exchange, req *kmsg.DeleteTopicsRequest) { checkDeletion(c, x, req, rule) }),
+				Answer: completed(rule, func(_ *wire.Exchange, d deletion, resp *kmsg.DeleteTopicsResponse) {
+					explainDeletion(c, d, resp)
+				}),
 			},
 			Restores:  "ControllerApis.deleteTopics: duplicates, and what has no name and id or both, are refused by themselves; an unknown id has no name; errors have messages (version 5)",
 			Upstream:  "20_delete_topics.go answers duplicates once, unknown ids with an empty name, and without messages",
@@ -35,17 +28,32 @@ func deleting(c Cluster) []Correction {
 	}
 }
 
+// deletion is what is kept of a request to delete topics.
+type deletion struct {
+	refused []kmsg.DeleteTopicsResponseTopic
+	ids     map[string][16]byte // of the topics that are named, which old answers do not have
+}
+
+// Forget drops what is remembered of a topic that was deleted, or made anew.
+func Forget(c Cluster, name string, id [16]byte) {
+	c.Placements().forget(id)
+	c.Unfinished().forget(id)
+	c.Compaction().Look(c, name)
+	c.Timestamps().Look(c, name)
+	c.Internal().Look(c, name)
+}
+
 // checkDeletion leaves out what is not to be deleted, and keeps the answers for it.
-func checkDeletion(x *wire.Exchange, req *kmsg.DeleteTopicsRequest, rule string) {
+func checkDeletion(c Cluster, x *wire.Exchange, req *kmsg.DeleteTopicsRequest, rule string) {
 	type topic struct {
 		name string
 		id   [16]byte
 	}
-	refused := []kmsg.DeleteTopicsResponseTopic{}
+	d := deletion{ids: make(map[string][16]byte)}
 	refuse := func(name *string, id [16]byte, r *rejection) {
 		t := kmsg.NewDeleteTopicsResponseTopic()
 		t.Topic, t.TopicID, t.ErrorCode, t.ErrorMessage = name, id, r.code(), r.text()
-		refused = append(refused, t)
+		d.refused = append(d.refused, t)
 	}
 	topics := slices.Clone(req.Topics)
 	for _, name := range req.TopicNames {
@@ -62,6 +70,10 @@ func checkDeletion(x *wire.Exchange, req *kmsg.DeleteTopicsRequest, rule string)
 	times := make(map[topic]int)
 	for _, t := range topics {
 		times[key(t)]++
+		if t.Topic != nil {
+			known, _ := c.Topic(*t.Topic)
+			d.ids[*t.Topic] = known.ID
+		}
 	}
 	checked := *req
 	checked.Topics, checked.TopicNames = nil, nil
@@ -88,21 +100,25 @@ func checkDeletion(x *wire.Exchange, req *kmsg.DeleteTopicsRequest, rule string)
 			times[key(t)] = 0 // answered
 		}
 	}
-	keep(x, rule, refused)
+	keep(x, rule, d)
 	x.SetRequest(&checked)
 }
 
-func explainDeletion(c Cluster, refused []kmsg.DeleteTopicsResponseTopic, resp *kmsg.DeleteTopicsResponse) {
+func explainDeletion(c Cluster, d deletion, resp *kmsg.DeleteTopicsResponse) {
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		switch t.ErrorCode {
 		case 0:
-			c.Placements().forget(t.TopicID)
+			if id, named := d.ids[*t.Topic]; named {
+				Forget(c, *t.Topic, id)
+			} else {
+				Forget(c, *t.Topic, t.TopicID)
+			}
 		case kerr.UnknownTopicID.Code:
 			t.Topic, t.ErrorMessage = nil, kmsg.StringPtr("This server does not host this topic ID.")
 		case kerr.UnknownTopicOrPartition.Code:
 			t.TopicID, t.ErrorMessage = [16]byte{}, kmsg.StringPtr("This server does not host this topic-partition.")
 		}
 	}
-	resp.Topics = append(refused, resp.Topics...)
+	resp.Topics = append(d.refused, resp.Topics...)
 }

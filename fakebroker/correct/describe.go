@@ -14,14 +14,9 @@ func describing() []Correction {
 		{
 			Rule: wire.Rule{
 				Name:       "DescribeTopicPartitions lists the eligible leaders",
-				Wants:      wire.Keys(kmsg.DescribeTopicPartitions),
+				Keys:       wire.Keys(kmsg.DescribeTopicPartitions),
 				AnswerOnly: true,
-				Answer: func(x *wire.Exchange) {
-					if resp, err := x.Response(); err == nil {
-						completeDescription(resp.(*kmsg.DescribeTopicPartitionsResponse))
-						x.SetResponse(resp)
-					}
-				},
+				Answer:     amended(completeDescription),
 			},
 			Restores:  "KIP-966: eligible leader replicas and the last known ones are lists, empty while all replicas are in sync; invalid names are refused",
 			Upstream:  "75_describe_topic_partitions.go has null for both",
@@ -30,17 +25,17 @@ func describing() []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "DescribeTopicPartitions answers where it cannot go on",
-				Wants:   wire.Keys(kmsg.DescribeTopicPartitions),
-				Request: asked(checkCursor),
+				Keys:    wire.Keys(kmsg.DescribeTopicPartitions),
+				Request: asked(checkDescription),
 			},
-			Restores:  "DescribeTopicPartitionsRequestHandler: a cursor of another topic or a negative partition is an invalid request",
+			Restores:  "DescribeTopicPartitionsRequestHandler: a cursor of another topic or a negative partition is an invalid request, and an empty name fails all of it",
 			Upstream:  "75_describe_topic_partitions.go closes the connection",
 			Behaviour: "topics/descriptions go on at a cursor",
 		},
 	}
 }
 
-func completeDescription(resp *kmsg.DescribeTopicPartitionsResponse) {
+func completeDescription(_ *wire.Exchange, resp *kmsg.DescribeTopicPartitionsResponse) bool {
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		if t.ErrorCode == kerr.UnknownTopicOrPartition.Code && t.Topic != nil {
@@ -58,21 +53,26 @@ func completeDescription(resp *kmsg.DescribeTopicPartitionsResponse) {
 			}
 		}
 	}
+	return true
 }
 
-func checkCursor(x *wire.Exchange, req *kmsg.DescribeTopicPartitionsRequest) {
-	c := req.Cursor
-	if c == nil {
-		return
+func checkDescription(x *wire.Exchange, req *kmsg.DescribeTopicPartitionsRequest) {
+	named := func(topic string) bool {
+		return slices.ContainsFunc(req.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == topic })
 	}
-	listed := slices.ContainsFunc(req.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == c.Topic })
-	if c.Partition >= 0 && (listed || len(req.Topics) == 0) {
+	var code int16
+	switch c := req.Cursor; {
+	case c != nil && (c.Partition < 0 || !named(c.Topic) && len(req.Topics) > 0):
+		code = kerr.InvalidRequest.Code
+	case named(""):
+		code = kerr.UnknownServerError.Code
+	default:
 		return
 	}
 	resp := kmsg.NewPtrDescribeTopicPartitionsResponse()
 	for _, t := range req.Topics {
 		rt := kmsg.NewDescribeTopicPartitionsResponseTopic()
-		rt.Topic, rt.ErrorCode = &t.Topic, kerr.InvalidRequest.Code
+		rt.Topic, rt.ErrorCode = &t.Topic, code
 		resp.Topics = append(resp.Topics, rt)
 	}
 	x.Reply(resp)

@@ -15,8 +15,8 @@ func electing(c Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{
-				Name:  rule,
-				Wants: wire.Keys(kmsg.ElectLeaders),
+				Name: rule,
+				Keys: wire.Keys(kmsg.ElectLeaders),
 				// kfake has a say in who may, but is not told about any
 				// partition, which it would give to the next broker.
 				Request: asked(func(x *wire.Exchange, req *kmsg.ElectLeadersRequest) {
@@ -25,16 +25,9 @@ func electing(c Cluster) []Correction {
 					none.Topics = []kmsg.ElectLeadersRequestTopic{}
 					x.SetRequest(&none)
 				}),
-				Answer: func(x *wire.Exchange) {
-					req, ok := recall[*kmsg.ElectLeadersRequest](x, rule)
-					if !ok {
-						return
-					}
-					if resp, err := x.Response(); err == nil {
-						electAll(c, x, req, resp.(*kmsg.ElectLeadersResponse))
-						x.SetResponse(resp)
-					}
-				},
+				Answer: completed(rule, func(x *wire.Exchange, req *kmsg.ElectLeadersRequest, resp *kmsg.ElectLeadersResponse) {
+					electAll(c, x, req, resp)
+				}),
 			},
 			Restores:  "KIP-460: the preferred replica is elected; ELECTION_NOT_NEEDED where it leads, and any leader will do for an unclean election",
 			Upstream:  "43_elect_leaders.go has the next broker lead",

@@ -13,7 +13,7 @@ func features(c Cluster) []Correction {
 	return []Correction{{
 		Rule: wire.Rule{
 			Name:    "UpdateFeatures updates all or nothing",
-			Wants:   wire.Keys(kmsg.UpdateFeatures),
+			Keys:    wire.Keys(kmsg.UpdateFeatures),
 			Request: asked(func(x *wire.Exchange, req *kmsg.UpdateFeaturesRequest) { refuseFeatures(x, req, c) }),
 		},
 		Restores:  "KIP-584, KIP-1022; FeatureControlManager: error 95 of the whole request, and which feature is the reason",
@@ -34,7 +34,7 @@ func refuseFeatures(x *wire.Exchange, req *kmsg.UpdateFeaturesRequest, c Cluster
 		return
 	}
 	for _, u := range req.FeatureUpdates {
-		message := wrongFeature(u, req.Version, known, x.Node)
+		message := wrongFeature(u, req.Version, known, c.ID(x.Node))
 		if message == "" {
 			continue
 		}

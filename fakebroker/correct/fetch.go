@@ -10,8 +10,8 @@ func fetching(c Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{
-				Name:  "OffsetForLeaderEpoch finds the end of an epoch that the last record has",
-				Wants: wire.Keys(kmsg.OffsetForLeaderEpoch),
+				Name: "OffsetForLeaderEpoch finds the end of an epoch that the last record has",
+				Keys: wire.Keys(kmsg.OffsetForLeaderEpoch),
 				Answer: answered(func(_ *wire.Exchange, req *kmsg.OffsetForLeaderEpochRequest, resp *kmsg.OffsetForLeaderEpochResponse) bool {
 					return correctEpochs(req, resp, c.Log)
 				}),
@@ -23,41 +23,46 @@ func fetching(c Cluster) []Correction {
 	}
 }
 
-func correctEpochs(req *kmsg.OffsetForLeaderEpochRequest, resp *kmsg.OffsetForLeaderEpochResponse, log func(string, int32) (Log, bool)) (changed bool) {
-	type partition struct {
-		topic string
-		id    int32
+// correctEpochs goes by place, because a partition may be asked for in several
+// epochs. kfake answers in order, but with all that is of one topic at once.
+func correctEpochs(req *kmsg.OffsetForLeaderEpochRequest, resp *kmsg.OffsetForLeaderEpochResponse, log func(string, int32) (Log, bool)) bool {
+	left := make(map[string][]kmsg.OffsetForLeaderEpochResponseTopicPartition)
+	for _, t := range resp.Topics {
+		left[t.Topic] = append(left[t.Topic], t.Partitions...)
 	}
-	asked := make(map[partition]int32)
-	for _, t := range req.Topics {
-		for _, p := range t.Partitions {
-			asked[partition{t.Topic, p.Partition}] = p.LeaderEpoch
+	topics := make([]kmsg.OffsetForLeaderEpochResponseTopic, 0, len(req.Topics))
+	for _, asked := range req.Topics {
+		n := len(asked.Partitions)
+		if len(left[asked.Topic]) < n {
+			return false // another rule has answered
 		}
-	}
-	for i := range resp.Topics {
-		t := &resp.Topics[i]
-		for j := range t.Partitions {
-			p := &t.Partitions[j]
-			epoch, ok := asked[partition{t.Topic, p.Partition}]
-			if !ok || p.ErrorCode != 0 {
-				continue
+		t := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		t.Topic, t.Partitions, left[asked.Topic] = asked.Topic, left[asked.Topic][:n:n], left[asked.Topic][n:]
+		for i := range t.Partitions {
+			p := &t.Partitions[i]
+			if p.Partition == asked.Partitions[i].Partition && p.ErrorCode == 0 {
+				correctEpoch(t.Topic, asked.Partitions[i].LeaderEpoch, p, log)
 			}
-			if epoch < 0 {
-				p.LeaderEpoch, p.EndOffset, changed = -1, -1, true
-				continue
-			}
-			l, ok := log(t.Topic, p.Partition)
-			if !ok || epoch >= l.LeaderEpoch || (p.EndOffset >= l.Start && p.EndOffset >= 0) {
-				continue // the epoch is the present one, or unknown, or its end was found
-			}
-			// Nothing was written since the requested epoch, so it ends
-			// where the log does.
-			p.LeaderEpoch, p.EndOffset = epoch, l.HighWatermark
-			if l.LastEpoch >= 0 {
-				p.LeaderEpoch = min(epoch, l.LastEpoch)
-			}
-			changed = true
 		}
+		topics = append(topics, t)
 	}
-	return changed
+	resp.Topics = topics
+	return true
+}
+
+func correctEpoch(topic string, epoch int32, p *kmsg.OffsetForLeaderEpochResponseTopicPartition, log func(string, int32) (Log, bool)) {
+	if epoch < 0 {
+		p.LeaderEpoch, p.EndOffset = -1, -1
+		return
+	}
+	l, ok := log(topic, p.Partition)
+	if !ok || epoch >= l.LeaderEpoch || (p.EndOffset >= l.Start && p.EndOffset >= 0) {
+		return // the epoch is the present one, or unknown, or its end was found
+	}
+	// Nothing was written since the requested epoch, so it ends where the log
+	// does.
+	p.LeaderEpoch, p.EndOffset = epoch, l.HighWatermark
+	if l.LastEpoch >= 0 {
+		p.LeaderEpoch = min(epoch, l.LastEpoch)
+	}
 }

@@ -11,7 +11,7 @@ func fetchingNothing() []Correction {
 		{
 			Rule: wire.Rule{
 				Name:        "a fetch without partitions is answered at once",
-				Wants:       wire.Keys(kmsg.Fetch),
+				Keys:        wire.Keys(kmsg.Fetch),
 				SkipRequest: hasWhatToWaitFor,
 				Request: asked(func(x *wire.Exchange, req *kmsg.FetchRequest) {
 					now := *req

@@ -14,7 +14,8 @@ func fetchingFully(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:        "a full fetch answers for every partition",
-				Wants:       func(h wire.Header) bool { return h.Key == kmsg.Fetch && h.Version >= first },
+				Keys:        wire.Keys(kmsg.Fetch),
+				Wants:       func(h wire.Header) bool { return h.Version >= first },
 				SkipRequest: listsWhatItMust,
 				Answer: answered(func(x *wire.Exchange, req *kmsg.FetchRequest, resp *kmsg.FetchResponse) bool {
 					return addUnread(c, x, req, resp)

@@ -10,19 +10,19 @@ import (
 )
 
 // groups is about groups of all types.
-func groups(c Cluster) []Correction {
+func groups(c Cluster) [][]Correction {
 	g := coordinators{c}
-	return slices.Concat(
+	return [][]Correction{
 		groupTransactions(g), // before groupOffsets, which completes what it answers
 		groupOffsets(g),
-		[]Correction{oldOffsetErrors()}, // what is still an error
+		{oldOffsetErrors()}, // what is still an error
 		groupCommits(g),
 		groupDeletions(g),
 		groupMembers(g),
 		consumerHeartbeats(g),
 		groupDescriptions(g),
 		sharing(g),
-	)
+	}
 }
 
 // coordinators asks about groups. An answer that a fault has struck can look like

@@ -15,7 +15,7 @@ func groupCommits(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "who is no member commits whatever the instance id",
-				Wants:   wire.Keys(kmsg.OffsetCommit),
+				Keys:    wire.Keys(kmsg.OffsetCommit),
 				Request: asked(commitWithoutMembership),
 			},
 			Restores:  "ClassicGroup.validateOffsetCommit: a commit without a generation needs an empty group and nothing else",
@@ -25,7 +25,7 @@ func groupCommits(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a commit to a group without members says what is missing",
-				Wants:  wire.Keys(kmsg.OffsetCommit),
+				Keys:   wire.Keys(kmsg.OffsetCommit),
 				Answer: answered(g.commitOfStranger),
 			},
 			Restores:  "OffsetMetadataManager.validateOffsetCommit: an unknown group is ILLEGAL_GENERATION, from v9 on GROUP_ID_NOT_FOUND; a stranger is UNKNOWN_MEMBER_ID in any version",
@@ -35,9 +35,9 @@ func groupCommits(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "metadata of offsets has a limit",
-				Wants:   wire.Keys(kmsg.OffsetCommit, kmsg.TxnOffsetCommit),
-				Request: limitMetadata,
-				Answer:  g.metadataTooLarge,
+				Keys:    wire.Keys(kmsg.OffsetCommit, kmsg.TxnOffsetCommit),
+				Request: asked(limitMetadata),
+				Answer:  amended(g.metadataTooLarge),
 			},
 			Restores:  "offset.metadata.max.bytes, 4096: OFFSET_METADATA_TOO_LARGE for the partition, the others are committed",
 			Upstream:  "groups.go, txns.go: any metadata is kept",
@@ -46,7 +46,7 @@ func groupCommits(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "a transaction adds offsets to a group with a name",
-				Wants:   wire.Keys(kmsg.TxnOffsetCommit),
+				Keys:    wire.Keys(kmsg.TxnOffsetCommit),
 				Request: asked(transactionWithoutGroup),
 			},
 			Restores:  "TxnOffsetCommit: INVALID_GROUP_ID for an empty group id",
@@ -111,11 +111,7 @@ func unlikely(partition int32) int32 { return partition ^ math.MinInt32 }
 // isUnlikely leaves alone what a client could ask for by mistake.
 func isUnlikely(partition int32) bool { return partition < math.MinInt32/2 }
 
-func limitMetadata(x *wire.Exchange) {
-	r, err := x.Request()
-	if err != nil {
-		return
-	}
+func limitMetadata(x *wire.Exchange, r kmsg.Request) {
 	changed := false
 	limit := func(partition *int32, metadata *string) {
 		if metadata != nil && len(*metadata) > maxMetadata && *partition >= 0 {
@@ -141,12 +137,7 @@ func limitMetadata(x *wire.Exchange) {
 	}
 }
 
-func (g coordinators) metadataTooLarge(x *wire.Exchange) {
-	a, err := x.Response()
-	if err != nil {
-		return
-	}
-	changed := false
+func (g coordinators) metadataTooLarge(_ *wire.Exchange, a kmsg.Response) (changed bool) {
 	restore := func(topic string, id [16]byte, partition *int32, code *int16) {
 		if !isUnlikely(*partition) {
 			return
@@ -176,9 +167,7 @@ func (g coordinators) metadataTooLarge(x *wire.Exchange) {
 			}
 		}
 	}
-	if changed {
-		x.SetResponse(a)
-	}
+	return changed
 }
 
 // exists reports whether there is such a partition.

@@ -15,7 +15,7 @@ func groupDeletions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "offsets of partitions that do not exist cannot be deleted",
-				Wants:  wire.Keys(kmsg.OffsetDelete),
+				Keys:   wire.Keys(kmsg.OffsetDelete),
 				Answer: answered(g.deletedOffsets),
 			},
 			Restores:  "OffsetDelete: UNKNOWN_TOPIC_OR_PARTITION; INVALID_GROUP_ID for a group without a name",
@@ -25,7 +25,7 @@ func groupDeletions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a group of the consumer protocol deletes offsets of topics that it does not subscribe to",
-				Wants:  wire.Keys(kmsg.OffsetDelete),
+				Keys:   wire.Keys(kmsg.OffsetDelete),
 				Answer: answered(g.deleteOffsetsOfConsumers),
 			},
 			Restores:  "OffsetDelete: GROUP_SUBSCRIBED_TO_TOPIC for topics that members subscribe to; others are deleted",
@@ -35,7 +35,7 @@ func groupDeletions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a deleted offset is not listed",
-				Wants:  wire.Keys(kmsg.OffsetFetch),
+				Keys:   wire.Keys(kmsg.OffsetFetch),
 				Answer: answered(listedOffsets),
 			},
 			Restores:  "OffsetFetch of all topics: those with an offset",

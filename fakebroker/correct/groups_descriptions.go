@@ -19,7 +19,7 @@ func groupDescriptions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "filters of ListGroups are in any case",
-				Wants:   wire.Keys(kmsg.ListGroups),
+				Keys:    wire.Keys(kmsg.ListGroups),
 				Request: asked(filterGroups),
 			},
 			Restores:  "KIP-518, KIP-848: states and types are compared without their case, and clients send both",
@@ -29,7 +29,7 @@ func groupDescriptions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "a group of the consumer protocol is listed with its protocol type",
-				Wants:   wire.Keys(kmsg.ListGroups),
+				Keys:    wire.Keys(kmsg.ListGroups),
 				Request: asked(listTypes),
 				Answer:  answered(typesOfGroups),
 			},
@@ -40,7 +40,7 @@ func groupDescriptions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "DescribeGroups knows classic groups only",
-				Wants:  wire.Keys(kmsg.DescribeGroups),
+				Keys:   wire.Keys(kmsg.DescribeGroups),
 				Answer: answered(g.describedAsClassic),
 			},
 			Restores:  "DescribeGroups: a group of another type is Dead, from v6 on GROUP_ID_NOT_FOUND with a message",
@@ -50,7 +50,7 @@ func groupDescriptions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "ConsumerGroupDescribe names topics and the assignor",
-				Wants:  wire.Keys(kmsg.ConsumerGroupDescribe),
+				Keys:   wire.Keys(kmsg.ConsumerGroupDescribe),
 				Answer: answered(g.describedAsConsumer),
 			},
 			Restores:  "KIP-848: assignments have the names of topics beside their ids; the assignor is uniform unless members prefer another; a missing pattern is an empty string",
@@ -60,8 +60,8 @@ func groupDescriptions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a member's host is an address",
-				Wants:  describing,
-				Answer: addresses,
+				Keys:   describing,
+				Answer: amended(addresses),
 			},
 			Restores:  "a member's client host is /ADDRESS, as Java prints it, without a port",
 			Upstream:  "groups.go, share_groups.go: ADDRESS:PORT",
@@ -70,8 +70,8 @@ func groupDescriptions(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a group's configuration can be described and altered",
-				Wants:  describing,
-				Answer: groupOperations,
+				Keys:   describing,
+				Answer: amended(groupOperations),
 			},
 			Restores:  "KIP-1043: the operations of a group include DESCRIBE_CONFIGS and ALTER_CONFIGS; there are none of a group that was not found",
 			Upstream:  "acl.go, groupAuthorizedOps: READ, DELETE, DESCRIBE",
@@ -161,7 +161,8 @@ func (g coordinators) describedAsConsumer(x *wire.Exchange, _ *kmsg.ConsumerGrou
 			d.ErrorCode = kerr.InvalidGroupID.Code
 		case d.ErrorCode == kerr.GroupIDNotFound.Code && d.ErrorMessage == nil:
 			why := "Group %s not found."
-			if about, ok := g.about(x, d.Group); ok && about.kind != noGroup {
+			shared, _ := g.shareGroup(x, d.Group)
+			if about, ok := g.about(x, d.Group); shared || (ok && about.kind != noGroup) {
 				why = "Group %s is not a consumer group."
 			}
 			d.ErrorMessage = kmsg.StringPtr(fmt.Sprintf(why, d.Group))
@@ -178,12 +179,7 @@ func (g coordinators) describedAsConsumer(x *wire.Exchange, _ *kmsg.ConsumerGrou
 	return true
 }
 
-func addresses(x *wire.Exchange) {
-	a, err := x.Response()
-	if err != nil {
-		return
-	}
-	changed := false
+func addresses(_ *wire.Exchange, a kmsg.Response) (changed bool) {
 	address := func(host *string) {
 		if h, _, err := net.SplitHostPort(*host); err == nil {
 			*host, changed = "/"+h, true
@@ -209,16 +205,10 @@ func addresses(x *wire.Exchange) {
 			}
 		}
 	}
-	if changed {
-		x.SetResponse(a)
-	}
+	return changed
 }
 
-func groupOperations(x *wire.Exchange) {
-	a, err := x.Response()
-	if err != nil {
-		return
-	}
+func groupOperations(_ *wire.Exchange, a kmsg.Response) (changed bool) {
 	bits := func(ops ...kmsg.ACLOperation) (set int32) {
 		for _, op := range ops {
 			set |= 1 << op
@@ -228,7 +218,6 @@ func groupOperations(x *wire.Exchange) {
 	upstream := bits(kmsg.ACLOperationRead, kmsg.ACLOperationDelete, kmsg.ACLOperationDescribe)
 	configs := bits(kmsg.ACLOperationDescribeConfigs, kmsg.ACLOperationAlterConfigs)
 	const none = math.MinInt32 // of what was not asked for
-	changed := false
 	correct := func(code int16, ops *int32) {
 		switch {
 		case code != 0 && *ops != none:
@@ -251,7 +240,5 @@ func groupOperations(x *wire.Exchange) {
 			correct(resp.Groups[i].ErrorCode, &resp.Groups[i].AuthorizedOperations)
 		}
 	}
-	if changed {
-		x.SetResponse(a)
-	}
+	return changed
 }

@@ -2,6 +2,7 @@ package correct
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -17,7 +18,7 @@ func consumerHeartbeats(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "a consumer's heartbeat is complete",
-				Wants:   api,
+				Keys:    api,
 				Request: asked(incompleteHeartbeat),
 			},
 			Restores:  "KIP-848: INVALID_REQUEST for fields that are empty, missing from the first heartbeat, or out of range",
@@ -27,7 +28,7 @@ func consumerHeartbeats(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a consumer's heartbeat does not make a group unless it joins",
-				Wants:  api,
+				Keys:   api,
 				Answer: answered(g.heartbeatToUnknownGroup),
 			},
 			Restores:  "GroupMetadataManager: GROUP_ID_NOT_FOUND for a member epoch other than 0 when there is no such group",
@@ -36,8 +37,18 @@ func consumerHeartbeats(g coordinators) []Correction {
 		},
 		{
 			Rule: wire.Rule{
+				Name:    "a consumer changes its subscription in any heartbeat",
+				Keys:    api,
+				Request: asked(g.subscribeInAnyHeartbeat),
+			},
+			Restores:  "ConsumerGroupHeartbeat: null if it did not change since the last heartbeat, for each field by itself",
+			Upstream:  "groups.go, isFullRequest: a subscription counts only beside a rebalance timeout and owned partitions",
+			Behaviour: "groups/a consumer changes its subscription in any heartbeat",
+		},
+		{
+			Rule: wire.Rule{
 				Name:   "a refused heartbeat says why",
-				Wants:  api,
+				Keys:   api,
 				Answer: answered(g.refusedHeartbeat),
 			},
 			Restores:  "ConsumerGroupHeartbeat: an error has a message and no interval; a pattern that does not compile is INVALID_REGULAR_EXPRESSION",
@@ -45,6 +56,38 @@ func consumerHeartbeats(g coordinators) []Correction {
 			Behaviour: "groups/a refused heartbeat says why",
 		},
 	}
+}
+
+// subscribeInAnyHeartbeat has the broker heed a subscription that is sent without
+// what has not changed.
+func (g coordinators) subscribeInAnyHeartbeat(x *wire.Exchange, req *kmsg.ConsumerGroupHeartbeatRequest) {
+	subscribes := req.SubscribedTopicNames != nil || req.SubscribedTopicRegex != nil
+	if req.MemberEpoch <= 0 || !subscribes || req.RebalanceTimeoutMillis != -1 && req.Topics != nil {
+		return
+	}
+	whole := *req
+	if whole.RebalanceTimeoutMillis == -1 {
+		whole.RebalanceTimeoutMillis = 0 // kfake looks at a member's first one alone
+	}
+	if whole.Topics == nil {
+		about, ok := g.about(x, req.Group)
+		if !ok {
+			return
+		}
+		i := slices.IndexFunc(about.consumer.Members, func(m kmsg.ConsumerGroupDescribeResponseGroupMember) bool {
+			return m.MemberID == req.MemberID && m.MemberEpoch == req.MemberEpoch
+		})
+		if i < 0 {
+			return // the broker refuses it
+		}
+		whole.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+		for _, a := range about.consumer.Members[i].Assignment.TopicPartitions {
+			owned := kmsg.NewConsumerGroupHeartbeatRequestTopic()
+			owned.TopicID, owned.Partitions = a.TopicID, a.Partitions
+			whole.Topics = append(whole.Topics, owned)
+		}
+	}
+	x.SetRequest(&whole)
 }
 
 func incompleteHeartbeat(x *wire.Exchange, req *kmsg.ConsumerGroupHeartbeatRequest) {
@@ -134,6 +177,9 @@ func (g coordinators) refusedHeartbeat(x *wire.Exchange, req *kmsg.ConsumerGroup
 		why = fmt.Sprintf("SubscribedTopicRegex `%s` is not a valid regular expression.", *req.SubscribedTopicRegex)
 	case kerr.GroupIDNotFound.Code:
 		why = fmt.Sprintf("Group %s not found.", req.Group)
+		if req.MemberEpoch > 0 {
+			why = fmt.Sprintf("Consumer group %s not found.", req.Group)
+		}
 		if about, ok := g.about(x, req.Group); ok && about.kind != noGroup {
 			why = fmt.Sprintf("Group %s is not a consumer group.", req.Group)
 		}

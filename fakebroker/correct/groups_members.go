@@ -1,6 +1,7 @@
 package correct
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -16,8 +17,8 @@ func groupMembers(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "nobody is a member of an unknown group",
-				Wants:  wire.Keys(kmsg.Heartbeat, kmsg.SyncGroup, kmsg.LeaveGroup),
-				Answer: g.membersOfUnknownGroups,
+				Keys:   wire.Keys(kmsg.Heartbeat, kmsg.SyncGroup, kmsg.LeaveGroup),
+				Answer: answered(g.membersOfUnknownGroups),
 			},
 			Restores:  "GroupCoordinatorService: UNKNOWN_MEMBER_ID, in LeaveGroup from v3 on for each member; INVALID_GROUP_ID when the group has no name",
 			Upstream:  "12_heartbeat.go, 13_leave_group.go, cluster.go: GROUP_ID_NOT_FOUND",
@@ -26,7 +27,8 @@ func groupMembers(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "SyncGroup names the protocol",
-				Wants:   func(h wire.Header) bool { return h.Key == kmsg.SyncGroup && h.Version >= syncNamesProtocol },
+				Keys:    wire.Keys(kmsg.SyncGroup),
+				Wants:   func(h wire.Header) bool { return h.Version >= syncNamesProtocol },
 				Request: asked(syncWithoutProtocol),
 			},
 			Restores:  "KIP-559: from v5 on protocol type and name are mandatory, without them INCONSISTENT_GROUP_PROTOCOL",
@@ -36,7 +38,7 @@ func groupMembers(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a refused join names its member",
-				Wants:  wire.Keys(kmsg.JoinGroup),
+				Keys:   wire.Keys(kmsg.JoinGroup),
 				Answer: answered(refusedJoin),
 			},
 			Restores:  "JoinGroup: an error comes with the member id that was asked for",
@@ -46,13 +48,24 @@ func groupMembers(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "a static member is taken out by its own member id only",
-				Wants:   func(h wire.Header) bool { return h.Key == kmsg.LeaveGroup && h.Version >= leaveSeveral },
+				Keys:    wire.Keys(kmsg.LeaveGroup),
+				Wants:   func(h wire.Header) bool { return h.Version >= leaveSeveral },
 				Request: asked(g.leaveOfStaticMembers),
 				Answer:  answered(leftAsAsked),
 			},
 			Restores:  "KIP-345: LeaveGroup of an instance id with another's member id is FENCED_INSTANCE_ID; the answer has the member id that was asked for",
 			Upstream:  "groups.go, handleLeave looks at the instance id only",
 			Behaviour: "groups/a static member is taken out by its own member id only",
+		},
+		{
+			Rule: wire.Rule{
+				Name:   "LeaveGroup takes members of the consumer protocol out",
+				Keys:   wire.Keys(kmsg.LeaveGroup),
+				Answer: answered(g.leaveOfConsumers),
+			},
+			Restores:  "KIP-848: LeaveGroup of a group of the consumer protocol, with which admin clients remove its members",
+			Upstream:  "groups.go, handleLeave looks for classic members only",
+			Behaviour: "groups/LeaveGroup takes members of the consumer protocol out",
 		},
 	}
 }
@@ -62,15 +75,7 @@ const (
 	syncNamesProtocol = 5 // SyncGroup has protocol type and name from here
 )
 
-func (g coordinators) membersOfUnknownGroups(x *wire.Exchange) {
-	r, err := x.Request()
-	if err != nil {
-		return
-	}
-	a, err := x.Response()
-	if err != nil {
-		return
-	}
+func (g coordinators) membersOfUnknownGroups(x *wire.Exchange, r kmsg.Request, a kmsg.Response) (changed bool) {
 	var group string
 	var code *int16
 	var leave func()
@@ -95,17 +100,17 @@ func (g coordinators) membersOfUnknownGroups(x *wire.Exchange) {
 	}
 	switch {
 	case code == nil || *code != kerr.GroupIDNotFound.Code:
-		return
+		return false
 	case group == "":
 		*code = kerr.InvalidGroupID.Code
 	case !g.unknown(x, group):
-		return
+		return false
 	case leave != nil:
 		leave()
 	default:
 		*code = kerr.UnknownMemberID.Code
 	}
-	x.SetResponse(a)
+	return true
 }
 
 func syncWithoutProtocol(x *wire.Exchange, req *kmsg.SyncGroupRequest) {
@@ -171,6 +176,51 @@ func leftAsAsked(_ *wire.Exchange, req *kmsg.LeaveGroupRequest, resp *kmsg.Leave
 		}
 		if m.MemberID != asked.MemberID {
 			m.MemberID, changed = asked.MemberID, true
+		}
+	}
+	return changed
+}
+
+// leaveOfConsumers has members that are not found among the classic ones say
+// themselves that they leave.
+func (g coordinators) leaveOfConsumers(x *wire.Exchange, req *kmsg.LeaveGroupRequest, resp *kmsg.LeaveGroupResponse) (changed bool) {
+	var group *description // asked about once it is needed
+	leave := func(member string, instance *string, code *int16) {
+		if *code != kerr.UnknownMemberID.Code {
+			return
+		}
+		if group == nil {
+			about, _ := g.about(x, req.Group) // without an answer nobody is in it
+			group = &about
+		}
+		i := slices.IndexFunc(group.consumer.Members, func(m kmsg.ConsumerGroupDescribeResponseGroupMember) bool {
+			if instance != nil {
+				return m.InstanceID != nil && *m.InstanceID == *instance
+			}
+			return m.MemberID == member
+		})
+		if i < 0 {
+			return
+		}
+		m := group.consumer.Members[i]
+		if instance != nil && member != "" && m.MemberID != member {
+			*code, changed = kerr.FencedInstanceID.Code, true
+			return
+		}
+		const leaves = -1
+		beat := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		beat.Version, beat.Group, beat.MemberID, beat.InstanceID, beat.MemberEpoch = 1, req.Group, m.MemberID, m.InstanceID, leaves
+		if left, ok := askCoordinator[*kmsg.ConsumerGroupHeartbeatResponse](g, x, req.Group, beat); ok && left.ErrorCode == 0 {
+			*code, changed = 0, true
+		}
+	}
+	if x.Version < leaveSeveral {
+		leave(req.MemberID, nil, &resp.ErrorCode)
+		return changed
+	}
+	for i := range resp.Members {
+		if i < len(req.Members) {
+			leave(req.Members[i].MemberID, req.Members[i].InstanceID, &resp.Members[i].ErrorCode)
 		}
 	}
 	return changed

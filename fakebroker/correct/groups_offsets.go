@@ -13,7 +13,7 @@ func groupOffsets(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "an unknown group has no offsets",
-				Wants:  wire.Keys(kmsg.OffsetFetch),
+				Keys:   wire.Keys(kmsg.OffsetFetch),
 				Answer: answered(g.offsetsOfUnknownGroups),
 			},
 			Restores:  "OffsetMetadataManager.fetchOffsets: each partition of a group that does not exist is at offset -1, without an error",
@@ -23,7 +23,8 @@ func groupOffsets(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "offsets of an unknown topic id cannot be asked for",
-				Wants:  func(h wire.Header) bool { return h.Key == kmsg.OffsetFetch && h.Version >= offsetsByTopicID },
+				Keys:   wire.Keys(kmsg.OffsetFetch),
+				Wants:  func(h wire.Header) bool { return h.Version >= offsetsByTopicID },
 				Answer: answered(g.offsetsOfUnknownTopics),
 			},
 			Restores:  "OffsetFetch v10: UNKNOWN_TOPIC_ID for each partition of a topic id that does not exist",
@@ -33,7 +34,7 @@ func groupOffsets(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "offsets without metadata have an empty one",
-				Wants:  wire.Keys(kmsg.OffsetFetch),
+				Keys:   wire.Keys(kmsg.OffsetFetch),
 				Answer: answered(emptyMetadata),
 			},
 			Restores:  "OffsetFetch: metadata is an empty string where nothing, or no metadata, was committed, and with errors",
@@ -43,7 +44,7 @@ func groupOffsets(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a transaction's offsets make their group",
-				Wants:  wire.Keys(kmsg.TxnOffsetCommit),
+				Keys:   wire.Keys(kmsg.TxnOffsetCommit),
 				Answer: answered(g.groupOfTransaction),
 			},
 			Restores:  "KIP-447: an offset that a transaction may still commit is UNSTABLE_OFFSET_COMMIT, also in a group that has no other",

@@ -13,7 +13,8 @@ func oldOffsetErrors() Correction {
 	return Correction{
 		Rule: wire.Rule{
 			Name:  "OffsetFetch v1 has errors on partitions",
-			Wants: func(h wire.Header) bool { return h.Key == kmsg.OffsetFetch && h.Version == first },
+			Keys:  wire.Keys(kmsg.OffsetFetch),
+			Wants: func(h wire.Header) bool { return h.Version == first },
 			Request: asked(func(x *wire.Exchange, req *kmsg.OffsetFetchRequest) {
 				newer := *req
 				newer.Version = named

@@ -1,8 +1,10 @@
 package correct
 
 import (
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,9 +17,16 @@ import (
 // commit in transactions of their own keep each other waiting.
 type unstableOffsets struct {
 	coordinators
+	transactions *transactions
 
 	mu      sync.Mutex
-	pending map[int64]map[groupPartition]bool // by producer id
+	pending map[int64]pendingOffsets // by producer id
+}
+
+// pendingOffsets are those of one open transaction.
+type pendingOffsets struct {
+	deadline time.Time // when it times out, which nobody is told
+	of       map[groupPartition]bool
 }
 
 type groupPartition struct {
@@ -26,12 +35,12 @@ type groupPartition struct {
 }
 
 func groupTransactions(g coordinators) []Correction {
-	u := &unstableOffsets{coordinators: g, pending: make(map[int64]map[groupPartition]bool)}
+	u := &unstableOffsets{coordinators: g, transactions: &transactions{c: g.Cluster}, pending: make(map[int64]pendingOffsets)}
 	return []Correction{{
 		Rule: wire.Rule{
 			Name:   "an offset is unstable for its own partition only",
-			Wants:  wire.Keys(kmsg.OffsetFetch, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.InitProducerID),
-			Answer: u.follow,
+			Keys:   wire.Keys(kmsg.OffsetFetch, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.InitProducerID),
+			Answer: answered(u.follow),
 		},
 		Restores:  "KIP-447: UNSTABLE_OFFSET_COMMIT for partitions with an offset in an open transaction, and for no others",
 		Upstream:  "groups.go, handleOffsetFetch: for all partitions of the group",
@@ -39,18 +48,10 @@ func groupTransactions(g coordinators) []Correction {
 	}}
 }
 
-func (u *unstableOffsets) follow(x *wire.Exchange) {
-	r, err := x.Request()
-	if err != nil {
-		return
-	}
-	a, err := x.Response()
-	if err != nil {
-		return
-	}
+func (u *unstableOffsets) follow(x *wire.Exchange, r kmsg.Request, a kmsg.Response) (changed bool) {
 	switch resp := a.(type) {
 	case *kmsg.TxnOffsetCommitResponse:
-		u.add(r.(*kmsg.TxnOffsetCommitRequest), resp)
+		u.add(x, r.(*kmsg.TxnOffsetCommitRequest), resp)
 	case *kmsg.EndTxnResponse:
 		if resp.ErrorCode == 0 {
 			u.end(r.(*kmsg.EndTxnRequest).ProducerID)
@@ -60,26 +61,58 @@ func (u *unstableOffsets) follow(x *wire.Exchange) {
 			u.end(resp.ProducerID)
 		}
 	case *kmsg.OffsetFetchResponse:
-		if u.fetched(x, r.(*kmsg.OffsetFetchRequest), resp) {
-			x.SetResponse(resp)
+		return u.fetched(x, r.(*kmsg.OffsetFetchRequest), resp)
+	}
+	return false
+}
+
+func (u *unstableOffsets) add(x *wire.Exchange, req *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnOffsetCommitResponse) {
+	var added []groupPartition
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode == 0 {
+				added = append(added, groupPartition{req.Group, u.topic(t.Topic, t.TopicID), p.Partition})
+			}
 		}
+	}
+	if added == nil || u.extend(req.ProducerID, added) {
+		return
+	}
+	now, ok := u.transactions.find(x, req.TransactionalID)
+	if !ok || now.ErrorCode != 0 || now.ProducerID != req.ProducerID || now.State != "Ongoing" {
+		return // it has timed out
+	}
+	u.open(req.ProducerID, time.UnixMilli(now.StartTimestamp+int64(now.TimeoutMillis)))
+	u.extend(req.ProducerID, added)
+}
+
+// extend adds to a transaction that is known; false when it is not.
+func (u *unstableOffsets) extend(producer int64, added []groupPartition) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.expire()
+	open, ok := u.pending[producer]
+	for _, p := range added {
+		if ok {
+			open.of[p] = true
+		}
+	}
+	return ok
+}
+
+// open makes a transaction known.
+func (u *unstableOffsets) open(producer int64, deadline time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, ok := u.pending[producer]; !ok {
+		u.pending[producer] = pendingOffsets{deadline, make(map[groupPartition]bool)}
 	}
 }
 
-func (u *unstableOffsets) add(req *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnOffsetCommitResponse) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if p.ErrorCode != 0 {
-				continue
-			}
-			if u.pending[req.ProducerID] == nil {
-				u.pending[req.ProducerID] = make(map[groupPartition]bool)
-			}
-			u.pending[req.ProducerID][groupPartition{req.Group, u.topic(t.Topic, t.TopicID), p.Partition}] = true
-		}
-	}
+// expire forgets transactions that have timed out. u.mu is held.
+func (u *unstableOffsets) expire() {
+	now := time.Now()
+	maps.DeleteFunc(u.pending, func(_ int64, open pendingOffsets) bool { return !now.Before(open.deadline) })
 }
 
 func (u *unstableOffsets) end(producer int64) {
@@ -100,9 +133,10 @@ func (u *unstableOffsets) topic(name string, id [16]byte) string {
 func (u *unstableOffsets) of(group string) map[groupPartition]bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.expire()
 	all := make(map[groupPartition]bool)
-	for _, offsets := range u.pending {
-		for p := range offsets {
+	for _, open := range u.pending {
+		for p := range open.of {
 			if p.group == group {
 				all[p] = true
 			}

@@ -3,7 +3,6 @@ package correct
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kbin"
@@ -13,16 +12,17 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
-// judge looks at a batch that is to be written to a partition, TOPIC-PARTITION.
-// It returns the batch as it is to be written, in bytes of its own when it
+// judge looks at a batch that is to be written to a partition, of which it is told
+// the topic's name in any version. It returns the batch as it is to be written, in bytes of its own when it
 // differs, or why it is refused.
-type judge func(partition string, batch []byte) (written []byte, refused *refusal)
+type judge func(at place, batch []byte) (written []byte, refused *refusal)
 
 // refusal is why a batch is not written.
 type refusal struct {
 	code    int16
-	message string
-	records []wrongRecord
+	message string        // empty for none
+	records []wrongRecord // those that are wrong
+	asked   bool          // whether the log was looked at, so that the answer says where it starts
 }
 
 // wrongRecord is a record by its place in the batch, and what is wrong with it.
@@ -33,7 +33,10 @@ type wrongRecord struct {
 
 func (r *refusal) answer(partition int32) kmsg.ProduceResponseTopicPartition {
 	p := kmsg.NewProduceResponseTopicPartition()
-	p.Partition, p.ErrorCode, p.BaseOffset, p.ErrorMessage = partition, r.code, -1, &r.message
+	p.Partition, p.ErrorCode, p.BaseOffset = partition, r.code, -1
+	if r.message != "" {
+		p.ErrorMessage = &r.message
+	}
 	for _, w := range r.records {
 		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
 		e.RelativeOffset, e.ErrorMessage = w.at, &w.message
@@ -69,37 +72,25 @@ func judging(c Cluster, name string, topics func() topicSet, of func(topic strin
 	return wire.Rule{
 		Name: name,
 		Wants: func(h wire.Header) bool {
-			return h.Key == kmsg.Produce && topics().some() || changes.Wants(h)
+			return h.Key == kmsg.Produce && topics().some() || changes.Keys.Has(h.Key)
 		},
 		SkipRequest: func(h wire.Header, body []byte) bool {
 			return h.Key == kmsg.Produce && writesElsewhere(topics(), h, body)
 		},
-		Request: func(x *wire.Exchange) {
-			if x.Key != kmsg.Produce {
-				return
-			}
-			req, err := x.Request()
-			if err != nil {
-				return
-			}
-			if v := judgeBatches(c, x, req.(*kmsg.ProduceRequest), of); v.refused != nil || v.stamped != nil {
+		Request: asked(func(x *wire.Exchange, req *kmsg.ProduceRequest) {
+			if v := judgeBatches(c, x, req, of); v.refused != nil || v.stamped != nil {
 				keep(x, name, v)
 			}
-		},
+		}),
 		Answer: func(x *wire.Exchange) {
 			if x.Key != kmsg.Produce {
 				changes.Answer(x)
 				return
 			}
-			v, ok := recall[verdict](x, name)
-			if !ok {
-				return
-			}
-			if resp, err := x.Response(); err == nil {
-				addTimes(resp.(*kmsg.ProduceResponse), v.stamped)
-				addRefused(resp.(*kmsg.ProduceResponse), v.refused)
-				x.SetResponse(resp)
-			}
+			completed(name, func(_ *wire.Exchange, v verdict, resp *kmsg.ProduceResponse) {
+				addTimes(resp, v.stamped)
+				addRefused(resp, v.refused)
+			})(x)
 		},
 	}
 }
@@ -137,7 +128,7 @@ func judgeBatches(c Cluster, x *wire.Exchange, req *kmsg.ProduceRequest, of func
 				good.Partitions = append(good.Partitions, p)
 				continue
 			}
-			written, why := judged(fmt.Sprintf("%s-%d", name, p.Partition), p.Records)
+			written, why := judged(place{name, topic.ID, p.Partition}, p.Records)
 			if why == nil {
 				if !bytes.Equal(written, p.Records) {
 					if v.stamped == nil {
@@ -150,7 +141,7 @@ func judgeBatches(c Cluster, x *wire.Exchange, req *kmsg.ProduceRequest, of func
 				continue
 			}
 			rp := why.answer(p.Partition)
-			if l, ok := c.Log(name, p.Partition); ok {
+			if l, ok := c.Log(name, p.Partition); ok && why.asked {
 				rp.LogStartOffset = l.Start
 			}
 			rt.Partitions = append(rt.Partitions, rp)
@@ -168,12 +159,13 @@ func judgeBatches(c Cluster, x *wire.Exchange, req *kmsg.ProduceRequest, of func
 	return v
 }
 
+// addTimes leaves batches that were there already their times.
 func addTimes(resp *kmsg.ProduceResponse, stamped map[place]int64) {
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
-			if at, ok := stamped[place{t.Topic, t.TopicID, p.Partition}]; ok && p.ErrorCode == 0 {
+			if at, ok := stamped[place{t.Topic, t.TopicID, p.Partition}]; ok && p.ErrorCode == 0 && p.LogAppendTime < 0 {
 				p.LogAppendTime = at
 			}
 		}

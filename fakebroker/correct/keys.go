@@ -19,12 +19,12 @@ func keying(c Cluster) []Correction {
 				if _, is := c.Compaction().get(topic); !is {
 					return nil
 				}
-				return func(partition string, batch []byte) ([]byte, *refusal) {
+				return func(at place, batch []byte) ([]byte, *refusal) {
 					without := keyless(batch, decompressor())
 					if len(without) == 0 {
 						return batch, nil
 					}
-					return nil, refuseKeyless(partition, without)
+					return nil, refuseKeyless(fmt.Sprintf("%s-%d", at.topic, at.partition), without)
 				}
 			}),
 			Restores:  "LogValidator: a batch with a record without key is refused with INVALID_RECORD and the records (KIP-467), when cleanup.policy has compact",
@@ -48,7 +48,7 @@ func refuseKeyless(partition string, records []int32) *refusal {
 	}
 	return &refusal{kerr.InvalidRecord.Code, fmt.Sprintf(
 		"One or more records have been rejected due to %d record errors in total, and only showing the first three errors at most: [%s]",
-		len(records), strings.Join(first, ", ")), wrong}
+		len(records), strings.Join(first, ", ")), wrong, true}
 }
 
 // keyless lists the records of a batch that have no key, by their place in it. It

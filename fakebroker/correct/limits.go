@@ -16,10 +16,25 @@ const maxPartitions = 10_000
 // limits keeps requests from kfake that it cannot survive.
 func limits(c Cluster) []Correction {
 	return []Correction{
+		readingHeaders(c), // before what takes the bytes of batches away
+		checkingBatches(c),
 		{
 			Rule: wire.Rule{
-				Name:  "a bounded number of partitions is made at once",
-				Wants: wire.Keys(kmsg.CreateTopics, kmsg.CreatePartitions),
+				Name: "members with too much metadata are refused",
+				Keys: wire.Keys(kmsg.JoinGroup, kmsg.SyncGroup),
+				Request: func(x *wire.Exchange) {
+					asked(func(x *wire.Exchange, req *kmsg.JoinGroupRequest) { boundMetadata(c, x, req) })(x)
+					asked(func(x *wire.Exchange, req *kmsg.SyncGroupRequest) { boundAssignments(c, x, req) })(x)
+				},
+			},
+			Restores:  "GroupMetadataManager: a group that does not fit a record, of message.max.bytes, is refused with UNKNOWN_SERVER_ERROR",
+			Upstream:  "11_join_group.go and 14_sync_group.go take what fits a request, and groups.go makes room for as many topics as the metadata has bytes",
+			Behaviour: "limits/members with too much metadata are refused",
+		},
+		{
+			Rule: wire.Rule{
+				Name: "a bounded number of partitions is made at once",
+				Keys: wire.Keys(kmsg.CreateTopics, kmsg.CreatePartitions),
 				Request: func(x *wire.Exchange) {
 					asked(boundTopics)(x)
 					asked(func(x *wire.Exchange, req *kmsg.CreatePartitionsRequest) { boundPartitions(c, x, req) })(x)
@@ -32,13 +47,14 @@ func limits(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:  "Produce tells unknown topic ids apart",
-				Wants: func(h wire.Header) bool { return h.Key == kmsg.Produce && h.Version >= producedByID },
+				Keys:  wire.Keys(kmsg.Produce),
+				Wants: func(h wire.Header) bool { return h.Version >= producedByID },
 				SkipRequest: func(h wire.Header, body []byte) bool {
 					s := startOfProduce(h, body)
 					return s.ok && s.topics == 1
 				},
 				Request: asked(func(x *wire.Exchange, req *kmsg.ProduceRequest) { produceKnown(c, x, req) }),
-				Answer:  refuseUnknown,
+				Answer:  amended(refuseUnknown),
 			},
 			Restores:  "KIP-516: a partition of an unknown topic id is answered with UNKNOWN_TOPIC_ID, under its topic id",
 			Upstream:  "00_produce.go takes partitions of unknown topic ids for one another, and panics",
@@ -104,16 +120,11 @@ func produceKnown(c Cluster, x *wire.Exchange, req *kmsg.ProduceRequest) {
 }
 
 // refuseUnknown answers for the topics that produceKnown has left out.
-func refuseUnknown(x *wire.Exchange) {
+func refuseUnknown(x *wire.Exchange, resp *kmsg.ProduceResponse) bool {
 	original, err := x.Original()
 	if err != nil {
-		return
+		return false
 	}
-	answer, err := x.Response()
-	if err != nil {
-		return
-	}
-	resp := answer.(*kmsg.ProduceResponse)
 	var missing []kmsg.ProduceResponseTopic
 	for _, t := range original.(*kmsg.ProduceRequest).Topics {
 		if slices.ContainsFunc(resp.Topics, func(rt kmsg.ProduceResponseTopic) bool { return rt.TopicID == t.TopicID }) {
@@ -128,8 +139,35 @@ func refuseUnknown(x *wire.Exchange) {
 		}
 		missing = append(missing, rt)
 	}
-	if len(missing) > 0 {
-		resp.Topics = append(resp.Topics, missing...)
-		x.SetResponse(resp)
+	resp.Topics = append(resp.Topics, missing...)
+	return len(missing) > 0
+}
+
+// boundMetadata refuses at once what Kafka would refuse when the group is synced,
+// which is when it keeps the metadata of the protocol that was chosen.
+func boundMetadata(c Cluster, x *wire.Exchange, req *kmsg.JoinGroupRequest) {
+	largest := 0
+	for _, p := range req.Protocols {
+		largest = max(largest, len(p.Metadata))
 	}
+	if largest <= defaultLargest || largest <= largestMessage(c) {
+		return
+	}
+	resp := kmsg.NewPtrJoinGroupResponse()
+	resp.ErrorCode, resp.Generation, resp.MemberID = kerr.UnknownServerError.Code, -1, req.MemberID
+	x.Reply(resp)
+}
+
+// boundAssignments does so for those that the leader made.
+func boundAssignments(c Cluster, x *wire.Exchange, req *kmsg.SyncGroupRequest) {
+	total := 0
+	for _, a := range req.GroupAssignment {
+		total += len(a.MemberAssignment)
+	}
+	if total <= defaultLargest || total <= largestMessage(c) {
+		return
+	}
+	resp := kmsg.NewPtrSyncGroupResponse()
+	resp.ErrorCode = kerr.UnknownServerError.Code
+	x.Reply(resp)
 }

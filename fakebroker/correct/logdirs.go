@@ -20,8 +20,8 @@ func storing(c Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{
-				Name:  "DescribeLogDirs lists the directory, with what is on the broker",
-				Wants: wire.Keys(kmsg.DescribeLogDirs),
+				Name: "DescribeLogDirs lists the directory, with what is on the broker",
+				Keys: wire.Keys(kmsg.DescribeLogDirs),
 				Answer: answered(func(x *wire.Exchange, _ *kmsg.DescribeLogDirsRequest, resp *kmsg.DescribeLogDirsResponse) bool {
 					correctLogDirs(c, x.Node, resp)
 					return true
@@ -34,19 +34,11 @@ func storing(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    rule,
-				Wants:   wire.Keys(kmsg.AlterReplicaLogDirs),
+				Keys:    wire.Keys(kmsg.AlterReplicaLogDirs),
 				Request: asked(func(x *wire.Exchange, req *kmsg.AlterReplicaLogDirsRequest) { leaveInPlace(x, req, rule) }),
-				Answer: func(x *wire.Exchange) {
-					refused, ok := recall[[]kmsg.AlterReplicaLogDirsResponseTopic](x, rule)
-					if !ok {
-						return
-					}
-					if resp, err := x.Response(); err == nil {
-						r := resp.(*kmsg.AlterReplicaLogDirsResponse)
-						r.Topics = append(r.Topics, refused...)
-						x.SetResponse(r)
-					}
-				},
+				Answer: completed(rule, func(_ *wire.Exchange, refused []kmsg.AlterReplicaLogDirsResponseTopic, resp *kmsg.AlterReplicaLogDirsResponse) {
+					resp.Topics = append(resp.Topics, refused...)
+				}),
 			},
 			Restores:  "KIP-113: LOG_DIR_NOT_FOUND for a directory that the broker does not have",
 			Upstream:  "34_alter_replica_log_dirs.go moves partitions anywhere",

@@ -84,11 +84,13 @@ func naming(c Cluster) []Correction {
 	const bad, unknown = "Metadata does not know topics of invalid names, nor makes them", "Metadata answers for each unknown topic id"
 	const later = "Metadata does not know the topics yet that it makes"
 	creates := sync.OnceValue(func() bool { return c.BrokerConfigs(c.Nodes()[0])["auto.create.topics.enable"] == "true" })
+	var made emerging
 	return []Correction{
 		{
 			Rule: wire.Rule{
 				Name:    "Metadata before version 4 creates topics",
-				Wants:   func(h wire.Header) bool { return h.Key == kmsg.Metadata && h.Version < autoCreated },
+				Keys:    wire.Keys(kmsg.Metadata),
+				Wants:   func(h wire.Header) bool { return h.Version < autoCreated },
 				Request: asked(askToCreate),
 			},
 			Restores:  "Metadata: allow_auto_topic_creation is true by default, for versions that do not have it",
@@ -98,19 +100,11 @@ func naming(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    bad,
-				Wants:   wire.Keys(kmsg.Metadata),
+				Keys:    wire.Keys(kmsg.Metadata),
 				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) { leaveOut(c, x, req, bad) }),
-				Answer: func(x *wire.Exchange) {
-					left, ok := recall[[]kmsg.MetadataResponseTopic](x, bad)
-					if !ok {
-						return
-					}
-					if resp, err := x.Response(); err == nil {
-						r := resp.(*kmsg.MetadataResponse)
-						r.Topics = append(r.Topics, left...)
-						x.SetResponse(r)
-					}
-				},
+				Answer: completed(bad, func(_ *wire.Exchange, left []kmsg.MetadataResponseTopic, resp *kmsg.MetadataResponse) {
+					resp.Topics = append(resp.Topics, left...)
+				}),
 			},
 			Restores:  "Topic.validate, AutoTopicCreationManager: an invalid name is refused with INVALID_TOPIC_EXCEPTION, one that collides with another is not created",
 			Upstream:  "03_metadata.go takes any name, and creates a topic called that when it may",
@@ -119,28 +113,20 @@ func naming(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    later,
-				Wants:   func(h wire.Header) bool { return h.Key == kmsg.Metadata && creates() },
-				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) { noticeMissing(c, x, req, later) }),
-				Answer: func(x *wire.Exchange) {
-					missing, ok := recall[map[string]bool](x, later)
-					if !ok {
-						return
-					}
-					if resp, err := x.Response(); err == nil {
-						r := resp.(*kmsg.MetadataResponse)
-						hideCreated(r, missing)
-						x.SetResponse(r)
-					}
-				},
+				Keys:    wire.Keys(kmsg.Metadata),
+				Wants:   func(wire.Header) bool { return creates() },
+				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) { made.notice(c, x, req) }),
+				Answer:  answered(made.hide),
 			},
-			Restores:  "AutoTopicCreationManager.createTopics: UNKNOWN_TOPIC_OR_PARTITION to who asks first, because the controller makes the topic meanwhile",
+			Restores:  "AutoTopicCreationManager.createTopics: UNKNOWN_TOPIC_OR_PARTITION to who asks while the controller makes the topic, for which it takes controller.quorum.append.linger.ms (25) and more",
 			Upstream:  "03_metadata.go makes the topic and answers with its partitions",
 			Behaviour: "topics/a topic that is created by asking is there later",
 		},
 		{
 			Rule: wire.Rule{
 				Name:   unknown,
-				Wants:  func(h wire.Header) bool { return h.Key == kmsg.Metadata && h.Version >= 10 },
+				Keys:   wire.Keys(kmsg.Metadata),
+				Wants:  func(h wire.Header) bool { return h.Version >= 10 },
 				Answer: answered(answerUnknownIDs),
 			},
 			Restores:  "KIP-516: UNKNOWN_TOPIC_ID for each topic id that is not known",
@@ -194,36 +180,6 @@ func collides(x *wire.Exchange, c Cluster, name string) bool {
 		return false
 	}
 	return collision(x.Context(), c, name) != ""
-}
-
-// noticeMissing remembers the topics that the broker may make.
-func noticeMissing(c Cluster, x *wire.Exchange, req *kmsg.MetadataRequest, rule string) {
-	if !req.AllowAutoTopicCreation {
-		return
-	}
-	missing := make(map[string]bool)
-	for _, t := range req.Topics {
-		if t.TopicID != ([16]byte{}) || t.Topic == nil {
-			continue
-		}
-		if _, exists := c.Topic(*t.Topic); !exists {
-			missing[*t.Topic] = true
-		}
-	}
-	if len(missing) > 0 {
-		keep(x, rule, missing)
-	}
-}
-
-// hideCreated answers as if topics had not been made that were missing before.
-func hideCreated(resp *kmsg.MetadataResponse, missing map[string]bool) {
-	for i := range resp.Topics {
-		if t := &resp.Topics[i]; t.ErrorCode == 0 && t.Topic != nil && missing[*t.Topic] {
-			unknown := kmsg.NewMetadataResponseTopic()
-			unknown.Topic, unknown.ErrorCode = t.Topic, kerr.UnknownTopicOrPartition.Code
-			*t = unknown
-		}
-	}
 }
 
 func askToCreate(x *wire.Exchange, req *kmsg.MetadataRequest) {

@@ -22,18 +22,9 @@ func growing(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    rule,
-				Wants:   wire.Keys(kmsg.CreatePartitions),
+				Keys:    wire.Keys(kmsg.CreatePartitions),
 				Request: asked(func(x *wire.Exchange, req *kmsg.CreatePartitionsRequest) { checkGrowth(c, x, req, rule) }),
-				Answer: func(x *wire.Exchange) {
-					found, ok := recall[growth](x, rule)
-					if !ok {
-						return
-					}
-					if resp, err := x.Response(); err == nil {
-						explainGrowth(found, resp.(*kmsg.CreatePartitionsResponse))
-						x.SetResponse(resp)
-					}
-				},
+				Answer:  completed(rule, explainGrowth),
 			},
 			Restores:  "ControllerApis.createPartitions, ReplicationControlManager.createPartitions: the number must grow, assignments must fit; duplicates are refused by themselves, all with messages",
 			Upstream:  "37_create_partitions.go accepts the number that there is, and sends no message",
@@ -42,7 +33,7 @@ func growing(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "CreatePartitions spreads leaders",
-				Wants:   wire.Keys(kmsg.CreatePartitions),
+				Keys:    wire.Keys(kmsg.CreatePartitions),
 				Request: asked(func(x *wire.Exchange, req *kmsg.CreatePartitionsRequest) { assignAdded(c, x, req) }),
 				Answer: answered(func(_ *wire.Exchange, req *kmsg.CreatePartitionsRequest, resp *kmsg.CreatePartitionsResponse) bool {
 					if !req.ValidateOnly {
@@ -111,7 +102,7 @@ func checkAdded(c Cluster, t *kmsg.CreatePartitionsRequestTopic) *rejection {
 	return nil
 }
 
-func explainGrowth(found growth, resp *kmsg.CreatePartitionsResponse) {
+func explainGrowth(_ *wire.Exchange, found growth, resp *kmsg.CreatePartitionsResponse) {
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		if r := found.rejected[t.Topic]; r != nil && t.ErrorCode == kerr.InvalidPartitions.Code {
@@ -136,7 +127,7 @@ func assignAdded(c Cluster, x *wire.Exchange, req *kmsg.CreatePartitionsRequest)
 	for i := range assigned.Topics {
 		t := &assigned.Topics[i]
 		if len(t.Assignment) == 0 {
-			t.Assignment = addition(c, t.Topic, t.Count)
+			t.Assignment = assignment(addition(c, t.Topic, t.Count))
 		}
 	}
 	x.SetRequest(&assigned)

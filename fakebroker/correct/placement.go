@@ -2,6 +2,7 @@ package correct
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -18,7 +19,6 @@ import (
 // none. It is safe for concurrent use.
 type Placements struct {
 	mu     sync.Mutex
-	next   int // where the next topic begins
 	topics map[[16]byte]map[int32][]int32
 }
 
@@ -28,6 +28,13 @@ func (p *Placements) Of(topic [16]byte, partition int32) []int32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.topics[topic][partition])
+}
+
+// Len is how many topics are known.
+func (p *Placements) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.topics)
 }
 
 func (p *Placements) set(topic [16]byte, partition int32, replicas []int32) {
@@ -50,32 +57,6 @@ func (p *Placements) forget(topic [16]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.topics, topic)
-}
-
-// spread places the partitions of a topic that are not placed yet, so that each
-// broker that is up leads as many as any other, give or take one.
-func (p *Placements) spread(c Cluster, t Topic) {
-	up, down := reachable(c)
-	if len(up) == 0 {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	known := p.topics[t.ID]
-	if known == nil {
-		known = make(map[int32][]int32)
-	}
-	start := p.next
-	if first := known[0]; len(first) > 0 {
-		start = max(slices.Index(up, first[0]), 0) // partitions were added: go on from where it began
-	} else {
-		p.next += len(t.Leaders)
-	}
-	for i := range t.Leaders {
-		if known[int32(i)] == nil {
-			p.put(t.ID, int32(i), stripe(up, down, start+i, t.Replicas))
-		}
-	}
 }
 
 // adopt takes the leaders that a topic has for the preferred ones.
@@ -111,26 +92,6 @@ func reachable(c Cluster) (up, down []int32) {
 	return up, down
 }
 
-// Spread has the leaders of a new topic go round the brokers. It does nothing for
-// one that does not exist, and leaves partitions alone that are placed already.
-func Spread(c Cluster, topic string) {
-	if len(c.Nodes()) < 2 {
-		return
-	}
-	t, ok := c.Topic(topic)
-	if !ok {
-		return
-	}
-	places := c.Placements()
-	places.spread(c, t)
-	for i, leader := range t.Leaders {
-		replicas := places.Of(t.ID, int32(i))
-		if to := firstUp(c, replicas); to >= 0 && to != leader {
-			_ = c.Move(topic, int32(i), to) // deleted meanwhile
-		}
-	}
-}
-
 // Adopt takes a topic as it is: one that was there before, or has a partition
 // that may be led by anybody.
 func Adopt(c Cluster, topic string) {
@@ -140,38 +101,117 @@ func Adopt(c Cluster, topic string) {
 }
 
 // Grow adds partitions to a topic until it has so many, with leaders that go
-// round the brokers. Unlike [Spread] it moves none, so that all are in their
-// first leader epoch.
+// round the brokers, beginning after the one that leads the first. It moves none,
+// so that all are in their first leader epoch.
 func Grow(ctx context.Context, c Cluster, topic string, partitions int32) error {
+	return grow(ctx, c, topic, partitions, nil)
+}
+
+// grow is Grow for a topic whose replicas may be assigned: all of them by
+// partition, or nil. The first partition is moved when another broker is to lead
+// it: the assigned one, or one that is up.
+func grow(ctx context.Context, c Cluster, topic string, partitions int32, assigned [][]int32) error {
 	Adopt(c, topic)
-	req := kmsg.NewPtrCreatePartitionsRequest()
-	req.Version, req.TimeoutMillis = 3, math.MaxInt32
-	rt := kmsg.NewCreatePartitionsRequestTopic()
-	rt.Topic, rt.Count = topic, partitions
-	if rt.Assignment = addition(c, topic, partitions); rt.Assignment == nil {
+	var added [][]int32
+	if assigned == nil {
+		placeReachable(c, topic)
+		added = addition(c, topic, partitions)
+	} else {
+		added = assigned[1:]
+		if t, ok := c.Topic(topic); ok {
+			c.Placements().set(t.ID, 0, assigned[0])
+		}
+	}
+	if err := add(ctx, c, topic, partitions, added); err != nil {
+		return err
+	}
+	lead(c, topic)
+	return nil
+}
+
+// placeReachable places a topic's first partition elsewhere when it is on a broker
+// that is down.
+func placeReachable(c Cluster, topic string) {
+	up, down := reachable(c)
+	if t, ok := c.Topic(topic); ok && len(up) > 0 && !slices.Contains(up, t.Leaders[0]) {
+		c.Placements().set(t.ID, 0, stripe(up, down, int(t.Leaders[0])%len(up), t.Replicas))
+	}
+}
+
+// add adds partitions with these replicas, as the last ones of so many.
+func add(ctx context.Context, c Cluster, topic string, partitions int32, replicas [][]int32) error {
+	if len(replicas) == 0 {
 		return nil // it has them
 	}
+	rt := kmsg.NewCreatePartitionsRequestTopic()
+	rt.Topic, rt.Count = topic, partitions
+	rt.Assignment = assignment(replicas)
+	for i := range rt.Assignment {
+		a := &rt.Assignment[i]
+		if up := firstUp(c, a.Replicas); up >= 0 {
+			a.Replicas = append([]int32{up}, without(a.Replicas, up)...)
+		}
+	}
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	req.Version, req.TimeoutMillis = 3, math.MaxInt32
 	req.Topics = append(req.Topics, rt)
-	var code int16
-	for _, node := range c.Nodes() { // one of which is the controller
+	err := askController(ctx, c, req, func(resp kmsg.Response) int16 {
+		return resp.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode
+	})
+	if err != nil {
+		return err
+	}
+	placeAddition(c, topic, partitions, assignment(replicas))
+	return nil
+}
+
+// askController asks what only the controller does, which is one of the brokers. The
+// error is the one that code finds in the answer, if not that of asking.
+func askController(ctx context.Context, c Cluster, req kmsg.Request, code func(kmsg.Response) int16) error {
+	var refused error
+	for _, node := range c.Nodes() {
 		resp, err := c.Ask(ctx, node, req)
 		if err != nil {
 			return err
 		}
-		if code = resp.(*kmsg.CreatePartitionsResponse).Topics[0].ErrorCode; code != kerr.NotController.Code {
+		if refused = kerr.ErrorForCode(code(resp)); !errors.Is(refused, kerr.NotController) {
 			break
 		}
 	}
-	if code != 0 {
-		return kerr.ErrorForCode(code)
+	return refused
+}
+
+// assignment is replicas as requests have them.
+func assignment(replicas [][]int32) (out []kmsg.CreatePartitionsRequestTopicAssignment) {
+	for _, r := range replicas {
+		a := kmsg.NewCreatePartitionsRequestTopicAssignment()
+		a.Replicas = r
+		out = append(out, a)
 	}
-	placeAddition(c, topic, partitions, rt.Assignment)
-	return nil
+	return out
+}
+
+func without(nodes []int32, node int32) []int32 {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n int32) bool { return n == node })
+}
+
+// lead has the preferred replica lead each partition of a new topic, or the first
+// one that is up.
+func lead(c Cluster, topic string) {
+	t, ok := c.Topic(topic)
+	if !ok {
+		return // deleted meanwhile
+	}
+	for i, leader := range t.Leaders {
+		if to := firstUp(c, replicasOf(c, t, int32(i))); to >= 0 && to != leader {
+			_ = c.Move(topic, int32(i), to) // deleted meanwhile
+		}
+	}
 }
 
 // addition is where partitions are to be that a topic does not have yet, nil when
 // it has so many or is not there.
-func addition(c Cluster, topic string, count int32) (out []kmsg.CreatePartitionsRequestTopicAssignment) {
+func addition(c Cluster, topic string, count int32) (out [][]int32) {
 	up, down := reachable(c)
 	t, ok := c.Topic(topic)
 	if !ok || len(up) == 0 {
@@ -180,9 +220,7 @@ func addition(c Cluster, topic string, count int32) (out []kmsg.CreatePartitions
 	first := replicasOf(c, t, 0)
 	start := max(slices.Index(up, first[0]), 0)
 	for p := len(t.Leaders); p < int(count); p++ {
-		a := kmsg.NewCreatePartitionsRequestTopicAssignment()
-		a.Replicas = stripe(up, down, start+p, len(first))
-		out = append(out, a)
+		out = append(out, stripe(up, down, start+p, len(first)))
 	}
 	return out
 }
@@ -213,8 +251,8 @@ func placement(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "replicas are on the brokers they were put on",
-				Wants:  wire.Keys(kmsg.Metadata, kmsg.DescribeTopicPartitions),
-				Answer: func(x *wire.Exchange) { showReplicas(c, x) },
+				Keys:   wire.Keys(kmsg.Metadata, kmsg.DescribeTopicPartitions),
+				Answer: amended(func(_ *wire.Exchange, resp kmsg.Response) bool { return showReplicas(c, resp) }),
 			},
 			Restores:  "KIP-455, KIP-460: a partition's replicas are an assignment, whose first is the preferred leader whoever leads",
 			Upstream:  "03_metadata.go and 75_describe_topic_partitions.go take the leader and the brokers after it",
@@ -223,13 +261,9 @@ func placement(c Cluster) []Correction {
 	}
 }
 
-func showReplicas(c Cluster, x *wire.Exchange) {
+func showReplicas(c Cluster, resp kmsg.Response) bool {
 	if len(c.Nodes()) < 2 {
-		return
-	}
-	resp, err := x.Response()
-	if err != nil {
-		return
+		return false
 	}
 	switch r := resp.(type) {
 	case *kmsg.MetadataResponse:
@@ -251,7 +285,7 @@ func showReplicas(c Cluster, x *wire.Exchange) {
 			}
 		}
 	}
-	x.SetResponse(resp)
+	return true
 }
 
 // placed puts a topic's replicas into an answer. A leader that is not among them

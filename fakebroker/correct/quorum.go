@@ -17,7 +17,7 @@ func quorum(c Cluster) []Correction {
 	return []Correction{{
 		Rule: wire.Rule{
 			Name:    "DescribeQuorum describes a quorum of one controller",
-			Wants:   wire.Keys(kmsg.DescribeQuorum),
+			Keys:    wire.Keys(kmsg.DescribeQuorum),
 			Request: asked(q.describe),
 		},
 		Restores:  "KIP-595, KIP-836, KIP-853: the metadata log, who votes on it and who reads it",

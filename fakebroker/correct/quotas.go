@@ -1,6 +1,7 @@
 package correct
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -17,7 +18,7 @@ func quotas() []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "AlterClientQuotas checks entities, keys and values",
-				Wants:   wire.Keys(kmsg.AlterClientQuotas),
+				Keys:    wire.Keys(kmsg.AlterClientQuotas),
 				Request: asked(siftQuotas),
 				Answer:  answered(joinQuotas),
 			},
@@ -28,7 +29,7 @@ func quotas() []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "DescribeClientQuotas checks the filter, and has a list even when nothing is in it",
-				Wants:   wire.Keys(kmsg.DescribeClientQuotas),
+				Keys:    wire.Keys(kmsg.DescribeClientQuotas),
 				Request: asked(refuseFilter),
 				Answer: answered(func(_ *wire.Exchange, _ *kmsg.DescribeClientQuotasRequest, resp *kmsg.DescribeClientQuotasResponse) bool {
 					if resp.ErrorCode != 0 || resp.Entries != nil {
@@ -42,7 +43,59 @@ func quotas() []Correction {
 			Upstream:  "48_describe_client_quotas.go takes any filter, and answers null",
 			Behaviour: "cluster/filters of quotas are checked",
 		},
+		{
+			Rule: wire.Rule{
+				Name:   "entities and limits of quotas come in one order",
+				Keys:   wire.Keys(kmsg.AlterClientQuotas, kmsg.DescribeClientQuotas),
+				Answer: orderQuotas,
+			},
+			Restores:  "ClientQuotaEntity, ClientQuotaImage: hash maps of the same few strings, so that all answers have them in the same order",
+			Upstream:  "49_alter_client_quotas.go has entities as they were asked for, 48_describe_client_quotas.go limits in random order",
+			Behaviour: "cluster/quotas have their entities and limits in one order",
+		},
 	}
+}
+
+// orderQuotas sorts what Kafka has in hash maps. The quotas themselves are in an
+// order that tells nothing on Kafka; here wider ones come first.
+func orderQuotas(x *wire.Exchange) {
+	resp, err := x.Response()
+	if err != nil {
+		return
+	}
+	types := []string{byClient, byUser, byIP}
+	switch r := resp.(type) {
+	case *kmsg.AlterClientQuotasResponse:
+		for i := range r.Entries {
+			slices.SortStableFunc(r.Entries[i].Entity, func(a, b kmsg.AlterClientQuotasResponseEntryEntity) int {
+				return slices.Index(types, a.Type) - slices.Index(types, b.Type)
+			})
+		}
+	case *kmsg.DescribeClientQuotasResponse:
+		limits := []string{"consumer_byte_rate", "controller_mutation_rate", "request_percentage", "producer_byte_rate", "connection_creation_rate"}
+		for i := range r.Entries {
+			slices.SortStableFunc(r.Entries[i].Entity, func(a, b kmsg.DescribeClientQuotasResponseEntryEntity) int {
+				return slices.Index(types, a.Type) - slices.Index(types, b.Type)
+			})
+			slices.SortFunc(r.Entries[i].Values, func(a, b kmsg.DescribeClientQuotasResponseEntryValue) int {
+				return slices.Index(limits, a.Key) - slices.Index(limits, b.Key)
+			})
+		}
+		slices.SortFunc(r.Entries, func(a, b kmsg.DescribeClientQuotasResponseEntry) int {
+			return cmp.Or(len(a.Entity)-len(b.Entity), slices.CompareFunc(a.Entity, b.Entity, func(a, b kmsg.DescribeClientQuotasResponseEntryEntity) int {
+				return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(nameOf(a), nameOf(b)))
+			}))
+		})
+	}
+	x.SetResponse(resp)
+}
+
+// nameOf is empty, which is no name, for the default of all.
+func nameOf(e kmsg.DescribeClientQuotasResponseEntryEntity) string {
+	if e.Name == nil {
+		return ""
+	}
+	return *e.Name
 }
 
 const (

@@ -11,38 +11,45 @@ import (
 )
 
 // Reassignments are done when they are answered: all brokers share one log, so
-// there is nothing to copy, and none is ever in progress. On Kafka one can be
-// seen in progress for as long as the new replicas catch up, which takes moments
-// for an empty partition and for ever for a broker that is down.
+// there is nothing to copy. On Kafka one is in progress for as long as the new
+// replicas catch up, which takes moments for an empty partition and for ever for
+// a broker that is down; here it is listed for [catchUp].
 func reassigning(c Cluster) []Correction {
+	under := new(underWay)
 	return []Correction{
 		{
 			Rule: wire.Rule{
-				Name:  "AlterPartitionReassignments moves partitions",
-				Wants: wire.Keys(kmsg.AlterPartitionAssignments),
+				Name: "AlterPartitionReassignments moves partitions",
+				Keys: wire.Keys(kmsg.AlterPartitionAssignments),
 				Answer: answered(func(_ *wire.Exchange, req *kmsg.AlterPartitionAssignmentsRequest, resp *kmsg.AlterPartitionAssignmentsResponse) bool {
-					return reassignAll(c, req, resp)
+					return reassignAll(c, under, req, resp)
 				}),
 			},
 			Restores:  "KIP-455, KIP-860: replicas are checked, then the partition moves to them",
 			Upstream:  "45_alter_partition_assignments.go accepts what it is told and does nothing",
 			Behaviour: "reassign/a partition moves to another broker",
 		},
+		{
+			Rule: wire.Rule{
+				Name:   "ListPartitionReassignments lists those that were just made",
+				Keys:   wire.Keys(kmsg.ListPartitionReassignments),
+				Answer: answered(under.list),
+			},
+			Restores:  "KIP-455: new replicas have to catch up, so that who asks at once sees the reassignment in progress",
+			Upstream:  "46_list_partition_reassignments.go never lists any",
+			Behaviour: "reassign/one is listed while it is in progress",
+		},
 	}
 }
 
-func reassignAll(c Cluster, req *kmsg.AlterPartitionAssignmentsRequest, resp *kmsg.AlterPartitionAssignmentsResponse) bool {
+func reassignAll(c Cluster, under *underWay, req *kmsg.AlterPartitionAssignmentsRequest, resp *kmsg.AlterPartitionAssignmentsResponse) bool {
 	if resp.ErrorCode != 0 {
 		return false
 	}
-	type partition struct {
-		topic string
-		id    int32
-	}
-	wanted := make(map[partition][]int32)
+	wanted := make(map[reassigned][]int32)
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
-			wanted[partition{t.Topic, p.Partition}] = p.Replicas
+			wanted[reassigned{t.Topic, p.Partition}] = p.Replicas
 		}
 	}
 	keepFactor := req.Version >= 1 && !req.AllowReplicationFactorChange
@@ -52,7 +59,7 @@ func reassignAll(c Cluster, req *kmsg.AlterPartitionAssignmentsRequest, resp *km
 			p := &t.Partitions[j]
 			switch p.ErrorCode {
 			case 0:
-				f := reassign(c, t.Topic, p.Partition, wanted[partition{t.Topic, p.Partition}], keepFactor)
+				f := reassign(c, under, t.Topic, p.Partition, wanted[reassigned{t.Topic, p.Partition}], keepFactor)
 				p.ErrorCode, p.ErrorMessage = f.code(), f.text()
 			case kerr.UnknownTopicOrPartition.Code:
 				msg := fmt.Sprintf("Unable to find a topic named %s.", t.Topic)
@@ -68,7 +75,7 @@ func reassignAll(c Cluster, req *kmsg.AlterPartitionAssignmentsRequest, resp *km
 }
 
 // reassign moves a partition to the brokers given.
-func reassign(c Cluster, topic string, partition int32, to []int32, keepFactor bool) *rejection {
+func reassign(c Cluster, under *underWay, topic string, partition int32, to []int32, keepFactor bool) *rejection {
 	if f := checkReplicas(c, to); f != nil {
 		return f
 	}
@@ -81,6 +88,7 @@ func reassign(c Cluster, topic string, partition int32, to []int32, keepFactor b
 		return reject(kerr.InvalidReplicationFactor, "The replication factor is changed from %d to %d", len(was), len(to))
 	}
 	c.Placements().set(t.ID, partition, to)
+	under.add(c, reassigned{topic, partition}, was, to)
 	leader := t.Leaders[partition]
 	if !slices.Contains(to, leader) {
 		leader = max(firstUp(c, to), 0)

@@ -1,6 +1,8 @@
 package correct
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -11,8 +13,8 @@ func deletingRecords(c Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{
-				Name:  "DeleteRecords has nothing to do below the log start",
-				Wants: wire.Keys(kmsg.DeleteRecords),
+				Name: "DeleteRecords has nothing to do below the log start",
+				Keys: wire.Keys(kmsg.DeleteRecords),
 				Answer: answered(func(_ *wire.Exchange, req *kmsg.DeleteRecordsRequest, resp *kmsg.DeleteRecordsResponse) bool {
 					return correctDeletions(c, req, resp)
 				}),
@@ -21,6 +23,62 @@ func deletingRecords(c Cluster) []Correction {
 			Upstream:  "21_delete_records.go answers OFFSET_OUT_OF_RANGE, and low watermark 0",
 			Behaviour: "topics/records below the log start are deleted already",
 		},
+		{
+			Rule: wire.Rule{
+				Name:    keepsRecords,
+				Keys:    wire.Keys(kmsg.DeleteRecords),
+				Request: asked(func(x *wire.Exchange, req *kmsg.DeleteRecordsRequest) { keepUndeletable(c, x, req) }),
+				Answer:  completed(keepsRecords, refuseDeletions),
+			},
+			Restores:  "Partition.deleteRecordsOnLeader: POLICY_VIOLATION where cleanup.policy is compact",
+			Upstream:  "21_delete_records.go deletes from any topic",
+			Behaviour: "topics/records that are only compacted are not deleted",
+		},
+	}
+}
+
+const keepsRecords = "records of topics that are only compacted are not deleted"
+
+// undeletable are the topics of a request whose records are not to be deleted.
+type undeletable map[string]bool
+
+// keepUndeletable has the broker find an offset out of range, which is the last
+// thing that it looks at.
+func keepUndeletable(c Cluster, x *wire.Exchange, req *kmsg.DeleteRecordsRequest) {
+	kept := make(undeletable)
+	for _, t := range req.Topics {
+		if of, ok := c.Topic(t.Topic); ok && of.CompactedOnly && !IsInternal(t.Topic) {
+			kept[t.Topic] = true
+		}
+	}
+	if len(kept) == 0 {
+		return
+	}
+	const nowhere = -2
+	changed := *req
+	changed.Topics = slices.Clone(req.Topics)
+	for i := range changed.Topics {
+		t := &changed.Topics[i]
+		if !kept[t.Topic] {
+			continue
+		}
+		t.Partitions = slices.Clone(t.Partitions)
+		for j := range t.Partitions {
+			t.Partitions[j].Offset = nowhere
+		}
+	}
+	keep(x, keepsRecords, kept)
+	x.SetRequest(&changed)
+}
+
+func refuseDeletions(_ *wire.Exchange, kept undeletable, resp *kmsg.DeleteRecordsResponse) {
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		for j := range t.Partitions {
+			if p := &t.Partitions[j]; kept[t.Topic] && p.ErrorCode == kerr.OffsetOutOfRange.Code {
+				p.ErrorCode = kerr.PolicyViolation.Code
+			}
+		}
 	}
 }
 

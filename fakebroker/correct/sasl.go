@@ -20,8 +20,7 @@ const plain = "PLAIN"
 type attempt struct{ mechanism string }
 
 // authenticating is the key under which a connection remembers its attempt, as soon
-// as the handshake is asked: what a client sends right behind it is judged before
-// the handshake is answered.
+// as the handshake is asked.
 type authenticating struct{}
 
 // underway is the connection's attempt, nil when there is none.
@@ -47,13 +46,13 @@ func authenticates(c Cluster) []Correction {
 	api := wire.Keys(kmsg.SASLHandshake, kmsg.SASLAuthenticate)
 	secured := func(keys ...kmsg.Key) func(wire.Header) bool {
 		api := wire.Keys(keys...)
-		return func(h wire.Header) bool { return api(h) && c.SASL(h.Listener) }
+		return func(h wire.Header) bool { return api.Has(h.Key) && c.SASL(h.Listener) }
 	}
 	return []Correction{
 		{
 			Rule: wire.Rule{
-				Name:  "SaslHandshake v0 is followed by tokens without a header",
-				Wants: wire.Keys(kmsg.SASLHandshake),
+				Name: "SaslHandshake v0 is followed by tokens without a header",
+				Keys: wire.Keys(kmsg.SASLHandshake),
 				Request: asked(func(x *wire.Exchange, req *kmsg.SASLHandshakeRequest) {
 					if req.Version == 0 {
 						req.Version = 1
@@ -68,7 +67,7 @@ func authenticates(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "SaslHandshake names the mechanisms",
-				Wants:  wire.Keys(kmsg.SASLHandshake),
+				Keys:   wire.Keys(kmsg.SASLHandshake),
 				Answer: answered(namesMechanisms),
 			},
 			Restores:  "KIP-43: the answer has all enabled mechanisms; a client that asked for another is cut off",
@@ -79,8 +78,8 @@ func authenticates(c Cluster) []Correction {
 			Rule: wire.Rule{
 				Name:       "SaslAuthenticate says why it refuses",
 				Wants:      secured(kmsg.SASLHandshake, kmsg.SASLAuthenticate),
-				Request:    takesStep,
-				Answer:     endsStep,
+				Request:    asked(takesStep),
+				Answer:     amended(endsStep),
 				Unanswered: asked(func(x *wire.Exchange, req *kmsg.SASLAuthenticateRequest) { refuse(x, req) }),
 			},
 			Restores:  "KIP-152: error 58 and a message, and then the connection closes; nobody gets in without a password",
@@ -113,7 +112,8 @@ func authenticates(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "a listener without authentication refuses it",
-				Wants:   func(h wire.Header) bool { return api(h) && !c.SASL(h.Listener) },
+				Keys:    api,
+				Wants:   func(h wire.Header) bool { return !c.SASL(h.Listener) },
 				Request: refuseToAuthenticate,
 			},
 			Restores:  "SaslHandshake: error 34 where nobody authenticates",
@@ -136,11 +136,7 @@ func namesMechanisms(x *wire.Exchange, _ *kmsg.SASLHandshakeRequest, resp *kmsg.
 }
 
 // takesStep notes how far the connection is: what comes later is refused by it.
-func takesStep(x *wire.Exchange) {
-	req, err := x.Request()
-	if err != nil {
-		return
-	}
+func takesStep(x *wire.Exchange, req kmsg.Request) {
 	before := underway(x)
 	switch r := req.(type) {
 	case *kmsg.SASLHandshakeRequest:
@@ -155,11 +151,7 @@ func takesStep(x *wire.Exchange) {
 
 // endsStep notes that an attempt has ended, unless the client has asked for the
 // next one since.
-func endsStep(x *wire.Exchange) {
-	resp, err := x.Response()
-	if err != nil {
-		return
-	}
+func endsStep(x *wire.Exchange, resp kmsg.Response) bool {
 	of, ended := stepOf(x).of, false
 	switch r := resp.(type) {
 	case *kmsg.SASLHandshakeResponse:
@@ -170,11 +162,11 @@ func endsStep(x *wire.Exchange) {
 	if ended {
 		x.Memory().CompareAndDelete(authenticating{}, of)
 	}
+	return false
 }
 
 // nonce is the key under which a connection remembers the nonce of the SCRAM
-// server, which begins with the client's. A client that does not wait for it cannot
-// prove anything by the message that repeats it.
+// server, which begins with the client's.
 type nonce struct{}
 
 func remembersNonce(x *wire.Exchange, _ *kmsg.SASLAuthenticateRequest, resp *kmsg.SASLAuthenticateResponse) bool {

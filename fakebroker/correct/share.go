@@ -2,6 +2,7 @@ package correct
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,7 +18,7 @@ func sharing(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "ShareFetch answers no more than MaxBytes",
-				Wants:   wire.Keys(kmsg.ShareFetch),
+				Keys:    wire.Keys(kmsg.ShareFetch),
 				Request: asked(limits.ask),
 				Answer:  answered(limits.answer),
 			},
@@ -28,7 +29,7 @@ func sharing(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "ShareFetch has empty records where there are none",
-				Wants:  wire.Keys(kmsg.ShareFetch),
+				Keys:   wire.Keys(kmsg.ShareFetch),
 				Answer: answered(emptyShares),
 			},
 			Restores:  "ShareFetch: records are empty, never null; librdkafka drops an answer with null ones, and what was acquired stays locked",
@@ -37,8 +38,29 @@ func sharing(g coordinators) []Correction {
 		},
 		{
 			Rule: wire.Rule{
+				Name:   "the first answer of a share session lists every partition",
+				Keys:   wire.Keys(kmsg.ShareFetch),
+				Answer: answered(listShares),
+			},
+			Restores:  "ShareSessionContext.updateAndGenerateResponseData: only later answers leave out partitions without records",
+			Upstream:  "78_share_fetch.go leaves them out of all",
+			Behaviour: "share/the first answer of a session lists every partition",
+		},
+		{
+			Rule: wire.Rule{
+				Name:       "a refused ShareFetch locks nothing",
+				Keys:       wire.Keys(kmsg.ShareFetch),
+				AnswerOnly: true,
+				Answer:     amended(lockNothing),
+			},
+			Restores:  "ShareFetchRequest.getErrorResponse: no timeout for locks beside an error",
+			Upstream:  "78_share_fetch.go has it in every answer",
+			Behaviour: "share/a refused fetch locks nothing",
+		},
+		{
+			Rule: wire.Rule{
 				Name:   "ShareAcknowledge needs a session",
-				Wants:  wire.Keys(kmsg.ShareAcknowledge),
+				Keys:   wire.Keys(kmsg.ShareAcknowledge),
 				Answer: answered(g.acknowledgeWithoutGroup),
 			},
 			Restores:  "KIP-932: SHARE_SESSION_NOT_FOUND, also when there is no group that could have one",
@@ -48,8 +70,8 @@ func sharing(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a refused heartbeat of a share group says why",
-				Wants:  wire.Keys(kmsg.ShareGroupHeartbeat),
-				Answer: answered(refusedShareHeartbeat),
+				Keys:   wire.Keys(kmsg.ShareGroupHeartbeat),
+				Answer: answered(g.refusedShareHeartbeat),
 			},
 			Restores:  "ShareGroupHeartbeat: an error has a message and no interval",
 			Upstream:  "76_share_group_heartbeat.go, share_groups.go: no message",
@@ -58,8 +80,8 @@ func sharing(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "a share group stays when its members have left",
-				Wants:  wire.Keys(kmsg.ShareGroupHeartbeat, kmsg.DeleteShareGroupOffsets),
-				Answer: g.keepShareGroup,
+				Keys:   wire.Keys(kmsg.ShareGroupHeartbeat, kmsg.DeleteShareGroupOffsets),
+				Answer: answered(g.keepShareGroup),
 			},
 			Restores:  "KIP-932: a share group without members is Empty until it is deleted",
 			Upstream:  "share_groups.go, maybeQuit forgets one that has no offsets either",
@@ -68,7 +90,7 @@ func sharing(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "ShareGroupDescribe says what is missing",
-				Wants:  wire.Keys(kmsg.ShareGroupDescribe),
+				Keys:   wire.Keys(kmsg.ShareGroupDescribe),
 				Answer: answered(g.describedAsShare),
 			},
 			Restores:  "ShareGroupDescribe: GROUP_ID_NOT_FOUND has a message; INVALID_GROUP_ID for an empty group id",
@@ -78,9 +100,9 @@ func sharing(g coordinators) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "offsets of share groups are changed with reasons",
-				Wants:   offsets,
-				Request: shareOffsetsWithoutGroup,
-				Answer:  shareOffsetErrors,
+				Keys:    offsets,
+				Request: asked(shareOffsetsWithoutGroup),
+				Answer:  amended(shareOffsetErrors),
 			},
 			Restores:  "AlterShareGroupOffsets, DeleteShareGroupOffsets: errors have messages; INVALID_GROUP_ID for an empty group id",
 			Upstream:  "91_alter_share_group_offsets.go, 92_delete_share_group_offsets.go",
@@ -88,8 +110,19 @@ func sharing(g coordinators) []Correction {
 		},
 		{
 			Rule: wire.Rule{
+				Name:    "only offsets of share groups that are there are deleted",
+				Keys:    wire.Keys(kmsg.DeleteShareGroupOffsets),
+				Request: asked(g.sharedOffsets),
+				Answer:  answered(g.deletedSharedOffsets),
+			},
+			Restores:  "DeleteShareGroupOffsets: UNKNOWN_TOPIC_OR_PARTITION for a topic without offsets; a group that is none is named",
+			Upstream:  "92_delete_share_group_offsets.go deletes nothing without an error",
+			Behaviour: "share/only offsets that are there are deleted",
+		},
+		{
+			Rule: wire.Rule{
 				Name:   "a classic member does not fit a share group",
-				Wants:  wire.Keys(kmsg.JoinGroup),
+				Keys:   wire.Keys(kmsg.JoinGroup),
 				Answer: answered(g.joinShareGroup),
 			},
 			Restores:  "GroupMetadataManager.classicGroupJoin: INCONSISTENT_GROUP_PROTOCOL for a group of another type",
@@ -108,6 +141,40 @@ func emptyShares(_ *wire.Exchange, _ *kmsg.ShareFetchRequest, resp *kmsg.ShareFe
 		}
 	}
 	return changed
+}
+
+func listShares(_ *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) (changed bool) {
+	if resp.ErrorCode != 0 || req.ShareSessionEpoch != shareSessionOpens {
+		return false
+	}
+	for _, asked := range req.Topics {
+		i := slices.IndexFunc(resp.Topics, func(t kmsg.ShareFetchResponseTopic) bool { return t.TopicID == asked.TopicID })
+		if i < 0 {
+			i = len(resp.Topics)
+			t := kmsg.NewShareFetchResponseTopic()
+			t.TopicID = asked.TopicID
+			resp.Topics = append(resp.Topics, t)
+		}
+		t := &resp.Topics[i]
+		for _, p := range asked.Partitions {
+			if slices.ContainsFunc(t.Partitions, func(has kmsg.ShareFetchResponseTopicPartition) bool { return has.Partition == p.Partition }) {
+				continue
+			}
+			empty := kmsg.NewShareFetchResponseTopicPartition()
+			empty.Partition, empty.Records = p.Partition, []byte{}
+			empty.CurrentLeader.LeaderID, empty.CurrentLeader.LeaderEpoch = -1, -1 // no other one
+			t.Partitions, changed = append(t.Partitions, empty), true
+		}
+	}
+	return changed
+}
+
+func lockNothing(_ *wire.Exchange, resp *kmsg.ShareFetchResponse) bool {
+	if resp.ErrorCode == 0 {
+		return false
+	}
+	resp.AcquisitionLockTimeoutMillis = 0
+	return true
 }
 
 // shareGroup describes a share group; false when there is certainly none, or it
@@ -139,7 +206,7 @@ func (g coordinators) acknowledgeWithoutGroup(x *wire.Exchange, req *kmsg.ShareA
 	return true
 }
 
-func refusedShareHeartbeat(_ *wire.Exchange, req *kmsg.ShareGroupHeartbeatRequest, resp *kmsg.ShareGroupHeartbeatResponse) bool {
+func (g coordinators) refusedShareHeartbeat(x *wire.Exchange, req *kmsg.ShareGroupHeartbeatRequest, resp *kmsg.ShareGroupHeartbeatResponse) bool {
 	const joins, leaves = 0, -1
 	if resp.ErrorCode == 0 && req.MemberEpoch >= joins {
 		return false
@@ -164,7 +231,10 @@ func refusedShareHeartbeat(_ *wire.Exchange, req *kmsg.ShareGroupHeartbeatReques
 			return true
 		}
 	case kerr.GroupIDNotFound.Code:
-		why = fmt.Sprintf("Group %s not found.", req.GroupID)
+		why = g.noShareGroup(x, req.GroupID)
+		if missing := fmt.Sprintf("Group %s not found.", req.GroupID); req.MemberEpoch > joins && why == missing {
+			why = fmt.Sprintf("Share group %s not found.", req.GroupID)
+		}
 	case kerr.UnknownMemberID.Code:
 		why = fmt.Sprintf("Member %s is not a member of group %s.", req.MemberID, req.GroupID)
 	case kerr.FencedMemberEpoch.Code:
@@ -178,31 +248,24 @@ func refusedShareHeartbeat(_ *wire.Exchange, req *kmsg.ShareGroupHeartbeatReques
 
 // keepShareGroup makes the group again that has gone with its last member or
 // offset. Altering no offsets does that, and nothing where it exists.
-func (g coordinators) keepShareGroup(x *wire.Exchange) {
-	r, err := x.Request()
-	if err != nil {
-		return
-	}
-	a, err := x.Response()
-	if err != nil {
-		return
-	}
+func (g coordinators) keepShareGroup(x *wire.Exchange, r kmsg.Request, a kmsg.Response) bool {
 	var group string
 	switch req := r.(type) {
 	case *kmsg.ShareGroupHeartbeatRequest:
 		if resp, is := a.(*kmsg.ShareGroupHeartbeatResponse); !is || resp.ErrorCode != 0 || req.MemberEpoch >= 0 {
-			return
+			return false
 		}
 		group = req.GroupID
 	case *kmsg.DeleteShareGroupOffsetsRequest:
 		if resp, is := a.(*kmsg.DeleteShareGroupOffsetsResponse); !is || resp.ErrorCode != 0 {
-			return
+			return false
 		}
 		group = req.GroupID
 	}
 	nothing := kmsg.NewPtrAlterShareGroupOffsetsRequest()
 	nothing.GroupID = group
 	askCoordinator[*kmsg.AlterShareGroupOffsetsResponse](g, x, group, nothing)
+	return false
 }
 
 func (g coordinators) describedAsShare(x *wire.Exchange, _ *kmsg.ShareGroupDescribeRequest, resp *kmsg.ShareGroupDescribeResponse) (changed bool) {
@@ -214,22 +277,14 @@ func (g coordinators) describedAsShare(x *wire.Exchange, _ *kmsg.ShareGroupDescr
 		case d.GroupID == "":
 			d.ErrorCode = kerr.InvalidGroupID.Code
 		default:
-			why := "Group %s not found."
-			if about, ok := g.about(x, d.GroupID); ok && about.kind != noGroup {
-				why = "Group %s is not a share group."
-			}
-			d.ErrorMessage = kmsg.StringPtr(fmt.Sprintf(why, d.GroupID))
+			d.ErrorMessage = kmsg.StringPtr(g.noShareGroup(x, d.GroupID))
 		}
 		changed = true
 	}
 	return changed
 }
 
-func shareOffsetsWithoutGroup(x *wire.Exchange) {
-	r, err := x.Request()
-	if err != nil {
-		return
-	}
+func shareOffsetsWithoutGroup(x *wire.Exchange, r kmsg.Request) {
 	code, why := kerr.InvalidGroupID.Code, kmsg.StringPtr(kerr.InvalidGroupID.Description)
 	switch req := r.(type) {
 	case *kmsg.AlterShareGroupOffsetsRequest:
@@ -247,12 +302,7 @@ func shareOffsetsWithoutGroup(x *wire.Exchange) {
 	}
 }
 
-func shareOffsetErrors(x *wire.Exchange) {
-	a, err := x.Response()
-	if err != nil {
-		return
-	}
-	changed := false
+func shareOffsetErrors(_ *wire.Exchange, a kmsg.Response) (changed bool) {
 	explain := func(code int16, why **string) {
 		if e := kerr.TypedErrorForCode(code); e != nil && *why == nil {
 			*why, changed = kmsg.StringPtr(e.Description), true
@@ -272,9 +322,49 @@ func shareOffsetErrors(x *wire.Exchange) {
 			explain(resp.Topics[i].ErrorCode, &resp.Topics[i].ErrorMessage)
 		}
 	}
-	if changed {
-		x.SetResponse(a)
+	return changed
+}
+
+// sharedTopics is the key of the topics of which a share group has offsets.
+type sharedTopics struct{}
+
+func (g coordinators) sharedOffsets(x *wire.Exchange, req *kmsg.DeleteShareGroupOffsetsRequest) {
+	all := kmsg.NewPtrDescribeShareGroupOffsetsRequest()
+	of := kmsg.NewDescribeShareGroupOffsetsRequestGroup()
+	of.GroupID, of.Topics = req.GroupID, nil // those that there are
+	all.Groups = append(all.Groups, of)
+	resp, ok := askCoordinator[*kmsg.DescribeShareGroupOffsetsResponse](g, x, req.GroupID, all)
+	if !ok || len(resp.Groups) != 1 || resp.Groups[0].ErrorCode != 0 {
+		return
 	}
+	topics := make(map[string]bool)
+	for _, t := range resp.Groups[0].Topics {
+		topics[t.Topic] = len(t.Partitions) > 0
+	}
+	x.Keep(sharedTopics{}, topics)
+}
+
+func (g coordinators) deletedSharedOffsets(x *wire.Exchange, req *kmsg.DeleteShareGroupOffsetsRequest, resp *kmsg.DeleteShareGroupOffsetsResponse) (changed bool) {
+	if resp.ErrorCode == kerr.GroupIDNotFound.Code {
+		resp.ErrorMessage = kmsg.StringPtr(g.noShareGroup(x, req.GroupID))
+		return true
+	}
+	topics, ok := x.Kept(sharedTopics{}).(map[string]bool)
+	for i := range resp.Topics {
+		if t := &resp.Topics[i]; ok && t.ErrorCode == 0 && !topics[t.Topic] {
+			t.ErrorCode, changed = kerr.UnknownTopicOrPartition.Code, true
+			t.ErrorMessage = kmsg.StringPtr("There is no offset information to delete.")
+		}
+	}
+	return changed
+}
+
+// noShareGroup says why there is no share group of an id.
+func (g coordinators) noShareGroup(x *wire.Exchange, group string) string {
+	if about, ok := g.about(x, group); ok && about.kind != noGroup {
+		return fmt.Sprintf("Group %s is not a share group.", group)
+	}
+	return fmt.Sprintf("Group %s not found.", group)
 }
 
 func (g coordinators) joinShareGroup(x *wire.Exchange, req *kmsg.JoinGroupRequest, resp *kmsg.JoinGroupResponse) bool {

@@ -12,7 +12,7 @@ func telemetry() []Correction {
 	return []Correction{{
 		Rule: wire.Rule{
 			Name:   "nobody subscribes to the metrics of clients",
-			Wants:  wire.Keys(kmsg.GetTelemetrySubscriptions),
+			Keys:   wire.Keys(kmsg.GetTelemetrySubscriptions),
 			Answer: answered(unsubscribed),
 		},
 		Restores:  "KIP-714: without a receiver no metric is asked for",

@@ -8,7 +8,6 @@ import (
 	"math"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -28,17 +27,18 @@ type timestamps struct {
 // The zero value knows none. It is safe for concurrent use.
 type Timestamps struct {
 	particular[timestamps]
-	stamped atomic.Bool // logs may hold batches that are marked
+	stamped particular[struct{}] // those whose logs may hold batches that are marked
 }
 
-// Look finds out about a topic. It is called when one was made or its
+// Look finds out about a topic. It is called when one was made or deleted, or its
 // configuration has changed. What the topic does not say, the configuration says
 // that its brokers were started with.
 func (p *Timestamps) Look(c Cluster, topic string) {
-	t, _ := c.Topic(topic)
+	t, _ := c.TopicAlone(topic)
 	configs, ok := c.TopicConfigs(topic)
 	if !ok {
 		p.set(topic, t.ID, timestamps{}, false)
+		p.stamped.set(topic, t.ID, struct{}{}, false)
 		return
 	}
 	brokers := c.BrokerConfigs(c.Nodes()[0])
@@ -65,9 +65,7 @@ func (p *Timestamps) Look(c Cluster, topic string) {
 		after:    bound("message.timestamp.after.max.ms", time.Hour.Milliseconds()),
 	}
 	p.set(topic, t.ID, v, v.appended || bounded)
-	if v.appended {
-		p.stamped.Store(true)
-	}
+	p.stamped.set(topic, t.ID, struct{}{}, v.appended || p.stamped.has(nil, t.ID[:]))
 }
 
 // Append returns the timestamp that a record gets which has this one, zero for
@@ -97,7 +95,7 @@ func timestamping(c Cluster) []Correction {
 			if !is || t.appended != appended {
 				return nil
 			}
-			return func(_ string, batch []byte) ([]byte, *refusal) {
+			return func(_ place, batch []byte) ([]byte, *refusal) {
 				return t.judge(batch, time.Now().UnixMilli(), decompressor())
 			}
 		}
@@ -124,41 +122,39 @@ func stamping(c Cluster, of func(topic string) judge) wire.Rule {
 	reading := wire.Keys(kmsg.Fetch, kmsg.ShareFetch)
 	wants, answer := rule.Wants, rule.Answer
 	rule.Wants = func(h wire.Header) bool {
-		return wants(h) || reading(h) && c.Timestamps().stamped.Load()
+		return wants(h) || reading.Has(h.Key) && c.Timestamps().stamped.some()
 	}
 	rule.Answer = func(x *wire.Exchange) {
-		if !reading(x.Header) {
+		if !reading.Has(x.Key) {
 			answer(x)
 			return
 		}
-		resp, err := x.Response()
-		if err != nil {
-			return
-		}
-		restored := false
-		switch r := resp.(type) {
-		case *kmsg.FetchResponse:
-			for _, t := range r.Topics {
-				for _, p := range t.Partitions {
-					restored = RestoreTimes(p.RecordBatches) || restored
-				}
-			}
-		case *kmsg.ShareFetchResponse:
-			for _, t := range r.Topics {
-				for _, p := range t.Partitions {
-					restored = RestoreTimes(p.Records) || restored
-				}
-			}
-		}
-		if restored {
-			x.SetResponse(resp)
-		}
+		amended(restoreFetched)(x)
 	}
 	return rule
 }
 
+func restoreFetched(_ *wire.Exchange, resp kmsg.Response) (restored bool) {
+	switch r := resp.(type) {
+	case *kmsg.FetchResponse:
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				restored = RestoreTimes(p.RecordBatches) || restored
+			}
+		}
+	case *kmsg.ShareFetchResponse:
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				restored = RestoreTimes(p.Records) || restored
+			}
+		}
+	}
+	return restored
+}
+
 // Places in a record batch of message format 2.
 const (
+	batchMagic          = 16
 	batchChecksum       = 17
 	batchAttributes     = 21
 	batchFirstTimestamp = 27
@@ -202,7 +198,7 @@ func (t timestamps) judge(batch []byte, now int64, d kgo.Decompressor) ([]byte, 
 	if wrong == nil {
 		return batch, nil
 	}
-	return nil, &refusal{kerr.InvalidTimestamp.Code, "One or more records have been rejected due to invalid timestamp", wrong}
+	return nil, &refusal{kerr.InvalidTimestamp.Code, "One or more records have been rejected due to invalid timestamp", wrong, true}
 }
 
 // stamp is a batch with the time at which it is appended, marked. The records,

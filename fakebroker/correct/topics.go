@@ -1,11 +1,9 @@
 package correct
 
-import "slices"
-
 // topics is what is corrected about topics and partitions, but for their
 // configurations.
-func topics(c Cluster) []Correction {
-	return slices.Concat(
+func topics(c Cluster) [][]Correction {
+	return [][]Correction{
 		placement(c),
 		reassigning(c),
 		naming(c),
@@ -18,5 +16,6 @@ func topics(c Cluster) []Correction {
 		deletingRecords(c),
 		keying(c),
 		timestamping(c),
-	)
+		internals(c),
+	}
 }

@@ -3,6 +3,7 @@ package correct
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -12,13 +13,15 @@ import (
 )
 
 func transacts(c Cluster) []Correction {
-	t := &transactions{c: c, courses: make(map[string]course)}
+	t := &transactions{c: c, courses: make(map[string]course), verified: make(map[string]verified)}
+	written := &epochs{c: c, of: make(map[int64]int16)}
 	const upstream = "txns.go "
 	return []Correction{
 		{
 			Rule: wire.Rule{
 				Name:  "AddPartitionsToTxn v4 adds for the transaction in the batch",
-				Wants: func(h wire.Header) bool { return h.Key == kmsg.AddPartitionsToTxn && h.Version >= firstBatched },
+				Keys:  wire.Keys(kmsg.AddPartitionsToTxn),
+				Wants: func(h wire.Header) bool { return h.Version >= firstBatched },
 				Request: asked(func(x *wire.Exchange, req *kmsg.AddPartitionsToTxnRequest) {
 					unbatch(x, req)
 				}),
@@ -31,8 +34,8 @@ func transacts(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "a transactional id goes with its producer id",
-				Wants:   wire.Keys(kmsg.EndTxn, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit),
-				Request: t.comparesID,
+				Keys:    wire.Keys(kmsg.EndTxn, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit),
+				Request: asked(t.comparesID),
 				Answer:  answered(refusesNoID),
 			},
 			Restores:  "error 49 when the transactional id has another producer id, or is not known",
@@ -42,8 +45,8 @@ func transacts(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "older versions know a fenced producer by its epoch",
-				Wants:  wire.Keys(kmsg.InitProducerID, kmsg.EndTxn, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit),
-				Answer: fencedByVersion,
+				Keys:   wire.Keys(kmsg.InitProducerID, kmsg.EndTxn, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit),
+				Answer: amended(fencedByVersion),
 			},
 			Restores:  "KIP-588: PRODUCER_FENCED since EndTxn, AddPartitionsToTxn and AddOffsetsToTxn v2 and InitProducerId v4, INVALID_PRODUCER_EPOCH before and for offsets",
 			Upstream:  upstream + "answers 90 to every version",
@@ -52,7 +55,7 @@ func transacts(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:    "InitProducerId continues the present epoch only",
-				Wants:   wire.Keys(kmsg.InitProducerID),
+				Keys:    wire.Keys(kmsg.InitProducerID),
 				Request: asked(t.continues),
 				Answer:  answered(t.begins),
 			},
@@ -62,8 +65,30 @@ func transacts(c Cluster) []Correction {
 		},
 		{
 			Rule: wire.Rule{
+				Name:    "InitProducerId fences whose transaction it ends",
+				Keys:    wire.Keys(kmsg.InitProducerID),
+				Request: asked(t.looksAtBegin),
+				Answer:  answered(t.fences),
+			},
+			Restores:  "KIP-98: the epoch goes up to fence the earlier producer, and once more for the later one",
+			Upstream:  upstream + "has it go up once, so that the earlier one seems to ask again for its end",
+			Behaviour: "transactions/a later producer fences the one whose transaction it ends",
+		},
+		{
+			Rule: wire.Rule{
+				Name:    "EndTxn v5 of an earlier producer is refused",
+				Keys:    wire.Keys(kmsg.EndTxn),
+				Wants:   func(h wire.Header) bool { return h.Version >= firstRaising },
+				Request: asked(t.outlives),
+			},
+			Restores:  "KIP-890: only an end that raised the epoch can be asked for again with the one before",
+			Upstream:  upstream + "takes every end with the epoch before the present one for such",
+			Behaviour: "transactions/a later producer fences the one whose transaction it ends",
+		},
+		{
+			Rule: wire.Rule{
 				Name:    "EndTxn ends what has begun",
-				Wants:   wire.Keys(kmsg.EndTxn),
+				Keys:    wire.Keys(kmsg.EndTxn),
 				Request: asked(t.looksAtEnd),
 				Answer:  answered(t.ends),
 			},
@@ -74,7 +99,8 @@ func transacts(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "TxnOffsetCommit v4 says that the transaction can be aborted",
-				Wants:  func(h wire.Header) bool { return h.Key == kmsg.TxnOffsetCommit && h.Version == firstAbortable },
+				Keys:   wire.Keys(kmsg.TxnOffsetCommit),
+				Wants:  func(h wire.Header) bool { return h.Version == firstAbortable },
 				Answer: answered(abortable),
 			},
 			Restores:  "KIP-890: TRANSACTION_ABORTABLE since v4",
@@ -84,7 +110,7 @@ func transacts(c Cluster) []Correction {
 		{
 			Rule: wire.Rule{
 				Name:   "DescribeTransactions tells how the last one ended",
-				Wants:  wire.Keys(kmsg.DescribeTransactions),
+				Keys:   wire.Keys(kmsg.DescribeTransactions),
 				Answer: answered(t.describes),
 			},
 			Restores:  "KIP-664: CompleteCommit and CompleteAbort, and when it began",
@@ -93,14 +119,47 @@ func transacts(c Cluster) []Correction {
 		},
 		{
 			Rule: wire.Rule{
+				Name:   "ListTransactions lists what the broker coordinates",
+				Keys:   wire.Keys(kmsg.ListTransactions),
+				Wants:  func(wire.Header) bool { return len(c.Nodes()) > 1 },
+				Answer: answered(t.listsOwn),
+			},
+			Restores:  "KIP-664: a coordinator lists its own transactional ids, and a client asks every broker",
+			Upstream:  upstream + "lists those of all brokers on each",
+			Behaviour: "transactions/a broker lists those that it coordinates",
+		},
+		{
+			Rule: wire.Rule{
 				Name:    "ListTransactions filters by all states and whole ids",
-				Wants:   wire.Keys(kmsg.ListTransactions),
+				Keys:    wire.Keys(kmsg.ListTransactions),
 				Request: asked(t.asksForAll),
 				Answer:  answered(t.filters),
 			},
 			Restores:  "KIP-664, KIP-1152: states that are not known are named, the pattern is of the whole id",
 			Upstream:  upstream + "knows two states, names none, and finds the pattern anywhere",
 			Behaviour: "transactions/the list is filtered by state and pattern",
+		},
+		{
+			Rule: wire.Rule{
+				Name:    verifying,
+				Keys:    wire.Keys(kmsg.Produce),
+				Request: asked(t.verifies),
+				Answer:  completed(verifying, func(_ *wire.Exchange, v verdict, resp *kmsg.ProduceResponse) { addRefused(resp, v.refused) }),
+			},
+			Restores:  "KIP-890: the coordinator is asked whether records are by the producer of their transactional id, in its present epoch, before a transaction begins in a partition",
+			Upstream:  "00_produce.go finds the transaction by the producer id alone, and begins one for a producer that is fenced",
+			Behaviour: "transactions/records go with the transactional id of their producer",
+		},
+		{
+			Rule: wire.Rule{
+				Name:    raising,
+				Keys:    wire.Keys(kmsg.Produce),
+				Request: asked(written.guards),
+				Answer:  written.answered,
+			},
+			Restores:  "ProducerAppendInfo: what is refused changes nothing for the producer",
+			Upstream:  "00_produce.go takes the epoch for the present one before it looks at the sequence",
+			Behaviour: "produce/a refused batch does not raise the epoch of its producer",
 		},
 	}
 }
@@ -115,8 +174,11 @@ const (
 type transactions struct {
 	c Cluster
 
-	mu      sync.Mutex
-	courses map[string]course
+	mu       sync.Mutex
+	courses  map[string]course
+	verified map[string]verified
+
+	changes atomic.Uint64 // how often producers were told an epoch
 }
 
 // course is what became of a transactional id since its producer began.
@@ -129,6 +191,7 @@ type course struct {
 }
 
 const (
+	ongoing   = "Ongoing"
 	committed = "CompleteCommit"
 	aborted   = "CompleteAbort"
 )
@@ -158,8 +221,7 @@ func (t *transactions) note(id string, c course) {
 func (t *transactions) find(x *wire.Exchange, id string) (state kmsg.DescribeTransactionsResponseTransactionState, ok bool) {
 	req := kmsg.NewPtrDescribeTransactionsRequest()
 	req.TransactionalIDs = []string{id}
-	nodes := append([]int32{x.Node}, slices.DeleteFunc(slices.Clone(t.c.Nodes()), func(n int32) bool { return n == x.Node })...)
-	for _, node := range nodes {
+	for _, node := range t.nodes(x) {
 		resp, err := t.c.Ask(x.Context(), node, req)
 		if err != nil {
 			return state, false
@@ -175,14 +237,16 @@ func (t *transactions) find(x *wire.Exchange, id string) (state kmsg.DescribeTra
 	return state, false
 }
 
+// nodes are the brokers to look for a coordinator on, which is another than the
+// one that was asked when that one stands in for it.
+func (t *transactions) nodes(x *wire.Exchange) []int32 {
+	return append([]int32{x.Node}, slices.DeleteFunc(slices.Clone(t.c.Nodes()), func(n int32) bool { return n == x.Node })...)
+}
+
 // comparesID has the broker look for a producer that there is not when the
 // producer is not that of the transactional id. So whoever may not use the id is
 // told that first.
-func (t *transactions) comparesID(x *wire.Exchange) {
-	req, err := x.Request()
-	if err != nil {
-		return
-	}
+func (t *transactions) comparesID(x *wire.Exchange, req kmsg.Request) {
 	var id string
 	var pid *int64
 	switch r := req.(type) {
@@ -214,19 +278,14 @@ func refusesNoID(_ *wire.Exchange, req *kmsg.EndTxnRequest, resp *kmsg.EndTxnRes
 }
 
 // fencedByVersion translates PRODUCER_FENCED for versions that do not have it.
-func fencedByVersion(x *wire.Exchange) {
+func fencedByVersion(x *wire.Exchange, resp kmsg.Response) (changed bool) {
 	first := map[kmsg.Key]int16{kmsg.InitProducerID: 4, kmsg.EndTxn: 2, kmsg.AddPartitionsToTxn: 2, kmsg.AddOffsetsToTxn: 2}
 	if since, ok := first[x.Key]; ok && x.Version >= since {
-		return
-	}
-	resp, err := x.Response()
-	if err != nil {
-		return
+		return false
 	}
 	translate := func(code *int16) {
 		if *code == kerr.ProducerFenced.Code {
-			*code = kerr.InvalidProducerEpoch.Code
-			x.SetResponse(resp)
+			*code, changed = kerr.InvalidProducerEpoch.Code, true
 		}
 	}
 	switch r := resp.(type) {
@@ -249,6 +308,7 @@ func fencedByVersion(x *wire.Exchange) {
 			}
 		}
 	}
+	return changed
 }
 
 func (t *transactions) continues(x *wire.Exchange, req *kmsg.InitProducerIDRequest) {
@@ -289,9 +349,57 @@ func (t *transactions) begins(_ *wire.Exchange, req *kmsg.InitProducerIDRequest,
 		return true
 	}
 	if req.TransactionalID != nil {
+		t.forget(*req.TransactionalID)
 		t.note(*req.TransactionalID, course{granted: resp.ProducerEpoch, continued: req.ProducerEpoch})
 	}
 	return false
+}
+
+// begun is the key of whether a producer began while there was a transaction.
+type begun struct{}
+
+func (t *transactions) looksAtBegin(x *wire.Exchange, req *kmsg.InitProducerIDRequest) {
+	if req.TransactionalID == nil || req.ProducerID >= 0 || req.ProducerEpoch >= 0 {
+		return // who ends its own goes on with the next epoch
+	}
+	if now, ok := t.find(x, *req.TransactionalID); ok && now.State == ongoing {
+		x.Keep(begun{}, true)
+	}
+}
+
+// fences has the epoch go up again: the broker, which has ended the transaction,
+// sees the producer that it has just begun go on.
+func (t *transactions) fences(x *wire.Exchange, req *kmsg.InitProducerIDRequest, resp *kmsg.InitProducerIDResponse) bool {
+	if x.Kept(begun{}) == nil || resp.ErrorCode != 0 {
+		return false
+	}
+	again := kmsg.NewPtrInitProducerIDRequest()
+	again.Version = again.MaxVersion()
+	again.TransactionalID, again.TransactionTimeoutMillis = req.TransactionalID, req.TransactionTimeoutMillis
+	again.ProducerID, again.ProducerEpoch = resp.ProducerID, resp.ProducerEpoch
+	for _, node := range t.nodes(x) {
+		a, err := t.c.Ask(x.Context(), node, again)
+		if raised, is := a.(*kmsg.InitProducerIDResponse); err == nil && is && raised.ErrorCode == 0 {
+			resp.ProducerID, resp.ProducerEpoch = raised.ProducerID, raised.ProducerEpoch
+			t.note(*req.TransactionalID, course{granted: resp.ProducerEpoch, continued: -1})
+			return true
+		}
+	}
+	return false
+}
+
+// outlives refuses the producer before the one that has begun nothing yet.
+func (t *transactions) outlives(x *wire.Exchange, req *kmsg.EndTxnRequest) {
+	now, ok := t.find(x, req.TransactionalID)
+	if !ok || now.ErrorCode != 0 || now.ProducerID != req.ProducerID || now.ProducerEpoch != req.ProducerEpoch+1 {
+		return
+	}
+	is := t.course(req.TransactionalID)
+	if now.State != ongoing && is.granted == now.ProducerEpoch && is.continued != req.ProducerEpoch {
+		resp := kmsg.NewPtrEndTxnResponse()
+		resp.ErrorCode = kerr.ProducerFenced.Code
+		x.Reply(resp)
+	}
 }
 
 func (t *transactions) looksAtEnd(x *wire.Exchange, req *kmsg.EndTxnRequest) {
@@ -300,7 +408,7 @@ func (t *transactions) looksAtEnd(x *wire.Exchange, req *kmsg.EndTxnRequest) {
 		return
 	}
 	is := t.course(req.TransactionalID)
-	if is.ongoing = now.State == "Ongoing"; is.ongoing {
+	if is.ongoing = now.State == ongoing; is.ongoing {
 		is.begun, is.ended = now.StartTimestamp, ""
 	}
 	t.note(req.TransactionalID, is)
@@ -310,21 +418,21 @@ func (t *transactions) ends(_ *wire.Exchange, req *kmsg.EndTxnRequest, resp *kms
 	if resp.ErrorCode != 0 {
 		return false
 	}
-	const firstBump = 5 // KIP-890: the epoch goes up with each transaction
+	t.forget(req.TransactionalID)
 	is := t.course(req.TransactionalID)
 	as := aborted
 	if req.Commit {
 		as = committed
 	}
 	if is.ongoing {
-		if is.ongoing, is.ended = false, as; req.Version >= firstBump {
+		if is.ongoing, is.ended = false, as; req.Version >= firstRaising {
 			is.granted, is.continued = resp.ProducerEpoch, req.ProducerEpoch
 		}
 		t.note(req.TransactionalID, is)
 		return false
 	}
 	again := is.ended == as
-	if req.Version >= firstBump {
+	if req.Version >= firstRaising {
 		again = resp.ProducerID >= 0 // with an epoch that it has gone up to, or of an empty transaction
 	}
 	if !again {
@@ -353,6 +461,8 @@ func (t *transactions) describes(_ *wire.Exchange, _ *kmsg.DescribeTransactionsR
 	for i := range resp.TransactionStates {
 		s := &resp.TransactionStates[i]
 		switch is := t.course(s.TransactionalID); {
+		case s.TransactionalID == "" && (s.ErrorCode == kerr.TransactionalIDNotFound.Code || s.ErrorCode == kerr.NotCoordinator.Code):
+			s.ErrorCode, changed = kerr.InvalidRequest.Code, true
 		case s.State != "Empty":
 		case is.timedOut(s.ProducerEpoch):
 			s.State, changed = aborted, true
@@ -402,7 +512,7 @@ func (t *transactions) filters(x *wire.Exchange, req *kmsg.ListTransactionsReque
 
 // transactionStates are Kafka's names of them.
 func transactionStates() []string {
-	return []string{"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", committed, aborted, "Dead", "PrepareEpochFence"}
+	return []string{"Empty", ongoing, "PrepareCommit", "PrepareAbort", committed, aborted, "Dead", "PrepareEpochFence"}
 }
 
 // unbatch asks as v3 does. Only brokers batch several transactions, or verify
@@ -440,5 +550,13 @@ func batch(_ *wire.Exchange, req *kmsg.AddPartitionsToTxnRequest, resp *kmsg.Add
 		only.Topics = append(only.Topics, ot)
 	}
 	resp.Topics, resp.Transactions = nil, append(resp.Transactions, only)
+	return true
+}
+
+// listsOwn leaves out the transactional ids that another broker coordinates.
+func (t *transactions) listsOwn(x *wire.Exchange, _ *kmsg.ListTransactionsRequest, resp *kmsg.ListTransactionsResponse) bool {
+	resp.TransactionStates = slices.DeleteFunc(resp.TransactionStates, func(s kmsg.ListTransactionsResponseTransactionState) bool {
+		return t.c.TransactionCoordinator(s.TransactionalID) != x.Node
+	})
 	return true
 }

@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 }
 
 // patience bounds what a script waits for.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // await FILE N VAR: waits until the file announces N addresses, and sets VAR,
 // VAR2, ... to them.

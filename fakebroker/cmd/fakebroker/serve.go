@@ -5,61 +5,98 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"example.com/kafkatest/fakebroker"
 )
 
+// grace is how long a start may take to end that was told to stop.
+const grace = time.Second
+
 // serve runs the cluster until a signal comes.
-func serve(s settings, stdout io.Writer) error {
+func serve(s settings, stdout, stderr io.Writer) error {
 	// Before anything is announced, so that whoever reads the announcement can
 	// stop the process.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer restore()
+	context.AfterFunc(ctx, restore) // a second signal ends the process at once
 
+	type outcome struct {
+		stop func() error
+		err  error
+	}
+	started := make(chan outcome, 1)
+	go func() {
+		stop, err := start(ctx, s, stdout, stderr)
+		started <- outcome{stop, err}
+	}()
+	var o outcome
+	select {
+	case o = <-started:
+	case <-ctx.Done():
+		// It may wait for what never comes, such as a pipe that nobody writes to.
+		// Then it ends with the process.
+		select {
+		case o = <-started:
+		case <-time.After(grace):
+			return nil
+		}
+	}
+	if o.err != nil {
+		if ctx.Err() != nil { // it was told to stop meanwhile
+			return nil
+		}
+		return o.err
+	}
+	<-ctx.Done()
+	return o.stop()
+}
+
+// start starts what the settings ask for and says where. On an error nothing is
+// left running.
+func start(ctx context.Context, s settings, stdout, stderr io.Writer) (stop func() error, err error) {
 	c, err := s.config()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	c.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b, err := fakebroker.Start(c)
 	if err != nil {
-		return s.inFlags(err)
+		return nil, s.inSettings(err)
 	}
-	if err := load(ctx, b, s.Load); err != nil {
-		if ctx.Err() != nil { // it was told to stop meanwhile
-			return b.Close()
-		}
-		return errors.Join(err, b.Close())
+	if err := s.load(ctx, b); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
 	controlled, err := s.startControl(b)
 	if err != nil {
-		return errors.Join(s.inFlags(err), b.Close())
+		return nil, errors.Join(s.inSettings(err), b.Close())
 	}
-	stopAll := func() error {
+	stop = func() error {
 		if controlled == nil {
 			return b.Close()
 		}
 		return errors.Join(controlled.Close(), b.Close())
 	}
 	if err := announce(stdout, b, controlled, s); err != nil {
-		return errors.Join(fmt.Errorf("announcing the address: %w", err), stopAll())
+		return nil, errors.Join(fmt.Errorf("announcing the address: %w", err), stop())
 	}
-	<-ctx.Done()
-	return stopAll()
+	return stop, nil
 }
 
 // load writes the records of files, one file after the other.
-func load(ctx context.Context, b *fakebroker.Broker, files []string) error {
-	for _, name := range files {
+func (s settings) load(ctx context.Context, b *fakebroker.Broker) error {
+	for _, name := range s.Load {
 		err := loadFile(ctx, b, name)
 		var line *fakebroker.LoadError
 		switch {
 		case errors.As(err, &line):
-			return fmt.Errorf("--load: %s:%d: %w", name, line.Line, line.Err)
+			return s.wrong("load", "%s:%d: %w", name, line.Line, line.Err)
 		case err != nil:
-			return fmt.Errorf("--load: %s: %w", name, err)
+			return s.wrong("load", "%s: %w", name, err)
 		}
 	}
 	return nil
@@ -80,6 +117,7 @@ func loadFile(ctx context.Context, b *fakebroker.Broker, name string) error {
 	if err != nil {
 		return err
 	}
+	_ = os.Remove(all.Name()) // at once where that is possible, should nobody be there later
 	defer func() {
 		_ = all.Close()
 		_ = os.Remove(all.Name())

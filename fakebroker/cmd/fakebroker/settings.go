@@ -25,31 +25,51 @@ type settings struct {
 	Rack         []string `group:"Brokers" placeholder:"RACK" sep:"none" help:"Rack of a broker; repeat it for each. Default: none."`
 	AsVersion    string   `group:"Brokers" placeholder:"RELEASE" help:"Speak no newer protocol than this release of Kafka did, such as 2.8 or 3.9."`
 	BrokerConfig []string `group:"Brokers" placeholder:"NAME=VALUE" sep:"none" lines:"" help:"Broker configuration by its Kafka name, such as message.max.bytes=100000; repeat it for more."`
-	DataDir      string   `group:"Brokers" placeholder:"DIR" help:"Keep topics, records, groups and ACLs in this folder. Without it they end with the process."`
+	DataDir      string   `group:"Brokers" placeholder:"DIR" help:"Keep topics, records, groups and ACLs in this folder, which one process at a time can use. Without it they end with the process. Users are not kept, and ACLs that are kept are in force with --acl or --super-user only."`
 
-	Topic            []string `group:"Topics" placeholder:"NAME[:PARTITIONS]" sep:"none" help:"Topic to create; repeat it for more. One partition unless told otherwise."`
+	Topic            []string `group:"Topics" placeholder:"NAME[:PARTITIONS]" sep:"none" help:"Topic to create; repeat it for more. One partition unless told otherwise, or as many as --data-dir has of it. It may have fewer there, and gets the rest; never more."`
 	AutoCreateTopics bool     `group:"Topics" help:"Create topics that clients ask for."`
-	Load             []string `group:"Topics" placeholder:"FILE" sep:"none" help:"Write the records of this file at every start: JSON Lines with topic, key, value, headers, partition, timestamp, and key_base64 and value_base64 for bytes. Topics are made when missing. May be repeated."`
+	Load             []string `group:"Topics" placeholder:"FILE" sep:"none" help:"Write the records of this file at every start: JSON Lines with topic, key, value, headers (an object, or a list of objects with key and value), partition, timestamp, and key_base64 and value_base64 for bytes. Topics are made when missing. May be repeated."`
 
 	TLSCert       string `group:"TLS" name:"tls-cert" placeholder:"FILE" help:"Certificate of the brokers, in PEM, with those that lead to its CA."`
 	TLSKey        string `group:"TLS" name:"tls-key" placeholder:"FILE" help:"Its key, in PEM."`
-	TLSDir        string `group:"TLS" name:"tls-dir" placeholder:"DIR" help:"Make a certificate, and write to this folder what clients need: ca.pem to trust, client.pem and client-key.pem to show. The CA is kept for the next start."`
+	TLSDir        string `group:"TLS" name:"tls-dir" placeholder:"DIR" help:"Make a certificate, and write to this folder what clients need: ca.pem to trust, client.pem and client-key.pem to show. The CA is kept for the next start; a file of that name that was not made here is left alone, and nothing starts."`
 	TLSClientCA   string `group:"TLS" name:"tls-client-ca" placeholder:"FILE" help:"CA of the certificates that clients show, in PEM. With --tls-dir, the made CA counts too."`
 	TLSClientAuth string `group:"TLS" name:"tls-client-auth" placeholder:"none|requested|required" help:"Whether clients show a certificate, whose subject is who they are. Default: required with --tls-client-ca, else none."`
 
 	SASLUser     []string `group:"Users" name:"sasl-user" placeholder:"MECHANISM:USER:PASSWORD" sep:"none" lines:"" help:"User of the listeners where clients authenticate, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; repeat it for more. Flags show in the process list: prefer the environment (one a line) or a file."`
-	SASLUserFile string   `group:"Users" name:"sasl-user-file" placeholder:"FILE" help:"Users, one a line as above."`
-	ACL          []string `group:"Users" name:"acl" placeholder:"PRINCIPAL:allow|deny:OPERATION:RESOURCE:NAME" sep:"none" lines:"" help:"Who may do what, such as alice:allow:read:topic:orders; repeat it for more. NAME may end in * as a prefix, or be * alone. Who does not authenticate is ANONYMOUS. Without any, everybody may do everything."`
-	SuperUser    []string `group:"Users" placeholder:"USER" sep:"none" lines:"" help:"User who may do everything, whatever the ACLs; repeat it for more."`
+	SASLUserFile string   `group:"Users" name:"sasl-user-file" placeholder:"FILE" help:"Users, one a line as above. Empty lines and those that begin with # are passed over."`
+	ACL          []string `group:"Users" name:"acl" placeholder:"PRINCIPAL:allow|deny:OPERATION:RESOURCE:NAME" sep:"none" lines:"" help:"Who may do what, such as alice:allow:read:topic:orders; repeat it for more. NAME may end in * as a prefix, or be * alone. Who does not authenticate is ANONYMOUS. With any, or with --super-user, nobody else may do anything that no ACL allows; without, everybody may do everything."`
+	SuperUser    []string `group:"Users" placeholder:"USER" sep:"none" lines:"" help:"User who may do everything, whatever the ACLs, while others may do what ACLs allow: without any, nothing. Repeat it for more."`
 
 	Control      string   `group:"Control" placeholder:"HOST:PORT" help:"Serve HTTP with JSON here, to look into the brokers and to break them on purpose; see /openapi.json. Off by default."`
 	ControlToken string   `group:"Control" placeholder:"TOKEN" help:"What requests to it must bring, as Authorization: Bearer TOKEN. It is needed beyond loopback. Flags show in the process list: prefer the environment or a file."`
 	ControlHost  []string `group:"Control" placeholder:"NAME" sep:"none" help:"Name by which requests may call it, besides localhost, addresses and the host of --control; repeat it for more."`
 
 	Config  string `placeholder:"FILE" help:"Read settings from this YAML file: names as here without the dashes in front, lists where a flag may be repeated."`
-	JSON    bool   `name:"json" help:"Print the addresses as one JSON object in place of lines."`
+	JSON    bool   `name:"json" help:"Print the addresses as one JSON object in place of lines: see above."`
 	Version bool   `help:"Print the version and exit."`
+
+	from map[string]string // what to call a setting in messages, where it is no flag
 }
+
+// name is what messages call a setting: as its user has written it.
+func (s settings) name(setting string) string {
+	if from, is := s.from[setting]; is {
+		return from
+	}
+	return "--" + setting
+}
+
+// wrong says what is wrong about a setting.
+func (s settings) wrong(setting, format string, args ...any) error {
+	return mistake{fmt.Errorf("%s: %w", s.name(setting), fmt.Errorf(format, args...))}
+}
+
+// mistake is an error of whoever gave the settings.
+type mistake struct{ error }
+
+func (m mistake) Unwrap() error { return m.error }
 
 // config is what the settings mean to the package.
 func (s settings) config() (fakebroker.Config, error) {
@@ -61,7 +81,10 @@ func (s settings) config() (fakebroker.Config, error) {
 	for _, text := range s.BrokerConfig {
 		name, value, found := strings.Cut(text, "=")
 		if !found {
-			return c, fmt.Errorf("--broker-config: %q is not NAME=VALUE, such as message.max.bytes=100000", text)
+			return c, s.wrong("broker-config", "%q is not NAME=VALUE, such as message.max.bytes=100000", text)
+		}
+		if _, twice := c.BrokerConfig[name]; twice {
+			return c, s.wrong("broker-config", "%s is there twice; give it once", name)
 		}
 		if c.BrokerConfig == nil {
 			c.BrokerConfig = make(map[string]string)
@@ -71,7 +94,7 @@ func (s settings) config() (fakebroker.Config, error) {
 	for _, t := range s.Topic {
 		topic, err := fakebroker.ParseTopic(t)
 		if err != nil {
-			return c, fmt.Errorf("--topic: %w", err)
+			return c, s.wrong("topic", "%w", err)
 		}
 		c.Topics = append(c.Topics, topic)
 	}
@@ -80,17 +103,21 @@ func (s settings) config() (fakebroker.Config, error) {
 		return c, err
 	}
 	if len(c.SASL) > 0 && len(s.SASLListen)+len(s.SASLTLSListen) == 0 {
-		return c, errors.New("--sasl-user: nobody asks clients to authenticate; give --sasl-listen or --sasl-tls-listen")
+		return c, s.wrong(s.usersFrom(), "nobody asks clients to authenticate; give --sasl-listen or --sasl-tls-listen")
 	}
 	for _, text := range s.ACL {
 		a, err := fakebroker.ParseACL(text)
 		if err != nil {
-			return c, fmt.Errorf("--acl: %w", err)
+			return c, s.wrong("acl", "%w", err)
 		}
 		c.ACLs = append(c.ACLs, a)
 	}
-	if s.Control == "" && (s.ControlToken != "" || len(s.ControlHost) > 0) {
-		return c, errors.New("--control-token, --control-host: nothing is controlled; give --control")
+	const off = "nothing is controlled; give --control"
+	switch {
+	case s.Control == "" && s.ControlToken != "":
+		return c, s.wrong("control-token", off)
+	case s.Control == "" && len(s.ControlHost) > 0:
+		return c, s.wrong("control-host", off)
 	}
 	c.TLSDir = s.TLSDir
 	c.TLS, err = s.tls()
@@ -150,36 +177,49 @@ func (s settings) startControl(b *fakebroker.Broker) (*control.Server, error) {
 	return control.Start(b, control.Config{Addr: s.Control, Token: s.ControlToken, Hosts: s.ControlHost, Version: version()})
 }
 
-// inFlags names the flag that a field of the config comes from.
-func (s settings) inFlags(err error) error {
+// inSettings names the setting that a field of the config comes from.
+func (s settings) inSettings(err error) error {
 	var badControl *control.ConfigError
 	if errors.As(err, &badControl) {
-		return fmt.Errorf("%s: %w", map[string]string{"Addr": "--control", "Token": "--control-token"}[badControl.Field], badControl.Err)
+		return s.wrong(map[string]string{"Addr": "control", "Token": "control-token", "Hosts": "control-host"}[badControl.Field], "%w", badControl.Err)
 	}
 	var bad *fakebroker.ConfigError
 	if !errors.As(err, &bad) {
 		return err
 	}
 	names := map[string]string{
-		"Listen": s.listenFlags(), "Brokers": s.listenFlags(), "NodeIDs": "--node-id", "Racks": "--rack",
-		"AsVersion": "--as-version", "Topics": "--topic", "DataDir": "--data-dir", "TLS": "--tls-cert", "TLSDir": "--tls-dir",
-		"BrokerConfig": "--broker-config", "SASL": "--sasl-user", "ACLs": "--acl", "Superusers": "--super-user",
+		"NodeIDs": "node-id", "Racks": "rack", "AsVersion": "as-version", "Topics": "topic", "DataDir": "data-dir",
+		"TLS": "tls-cert", "TLSDir": "tls-dir", "BrokerConfig": "broker-config", "SASL": s.usersFrom(), "ACLs": "acl", "Superusers": "super-user",
 	}
-	if flag, known := names[bad.Field]; known {
-		return fmt.Errorf("%s: %w", flag, bad.Err)
+	if name, known := names[bad.Field]; known {
+		return s.wrong(name, "%w", bad.Err)
 	}
-	return err
+	if bad.Field == "Advertise" && s.Advertise != "" {
+		return s.wrong("advertise", "%w", bad.Err)
+	}
+	if bad.Field == "Listen" || bad.Field == "Advertise" || bad.Field == "Brokers" {
+		return mistake{fmt.Errorf("%s: %w", s.listenNames(), bad.Err)}
+	}
+	return mistake{err}
 }
 
-// listenFlags are the flags that addresses come from.
-func (s settings) listenFlags() string {
+// usersFrom is the setting that says who there is.
+func (s settings) usersFrom() string {
+	if len(s.SASLUser) == 0 && s.SASLUserFile != "" {
+		return "sasl-user-file"
+	}
+	return "sasl-user"
+}
+
+// listenNames are the settings that addresses come from.
+func (s settings) listenNames() string {
 	var names []string
 	for _, f := range []struct {
 		name  string
 		addrs []string
-	}{{"--listen", s.Listen}, {"--tls-listen", s.TLSListen}, {"--sasl-listen", s.SASLListen}, {"--sasl-tls-listen", s.SASLTLSListen}} {
+	}{{"listen", s.Listen}, {"tls-listen", s.TLSListen}, {"sasl-listen", s.SASLListen}, {"sasl-tls-listen", s.SASLTLSListen}} {
 		if len(f.addrs) > 0 {
-			names = append(names, f.name)
+			names = append(names, s.name(f.name))
 		}
 	}
 	if len(names) == 0 {

@@ -61,7 +61,7 @@ func Example() {
 		fmt.Println(p.Status, p.Title)
 	}
 	// Output:
-	// refuse Produce, topic orders, count 2 with NOT_LEADER_FOR_PARTITION (struck 0)
+	// refuse Produce, topic orders, count 2 with NOT_LEADER_OR_FOLLOWER (struck 0)
 	// k: v
 	// hits: 0
 	// 404 Not Found

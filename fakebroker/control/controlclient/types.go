@@ -83,9 +83,9 @@ type Member struct {
 	ID         string             `json:"id"`
 	InstanceID string             `json:"instance_id,omitempty"` // of a static member (KIP-345)
 	ClientID   string             `json:"client_id"`
-	ClientHost string             `json:"client_host"`
-	Topics     []string           `json:"topics"`     // subscribed
-	Assignment map[string][]int32 `json:"assignment"` // partitions by topic
+	ClientHost string             `json:"client_host"` // as Kafka says it: /ADDRESS
+	Topics     []string           `json:"topics"`      // subscribed
+	Assignment map[string][]int32 `json:"assignment"`  // partitions by topic
 }
 
 // GroupOffset is where a group is in a partition.
