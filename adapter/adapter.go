@@ -2,8 +2,8 @@
 // of its topics, for services that want retry to be somebody else's work.
 //
 // An Event knows how to put itself on a topic. A Handler gets one Message at a
-// time and returns what is to become of it: Commit, Retry, Unavailable or
-// Reject. The adapter does the rest: it tries again with backoff, puts what
+// time and returns what is to become of it: Commit, Retry, RetryAfter, Unavailable
+// or Reject. The adapter does the rest: it tries again with backoff, puts what
 // cannot be processed on a dead-letter topic, and commits an offset only when
 // everything before it is settled.
 //
@@ -54,7 +54,8 @@ type Adapter struct {
 
 	mu        sync.Mutex
 	consumers map[*Consumer]struct{}
-	made      int // consumers so far, for their names
+	made      int              // consumers so far, for their names
+	stopped   map[string]error // why the last consumer of a group stopped by itself
 	turns     map[groupPartition]chan struct{}
 	closing   bool
 	closed    chan struct{}
@@ -74,6 +75,7 @@ func New(cfg Config) (*Adapter, error) {
 		cfg:       cfg,
 		conn:      newConnection(cfg),
 		consumers: map[*Consumer]struct{}{},
+		stopped:   map[string]error{},
 		turns:     map[groupPartition]chan struct{}{},
 		closed:    make(chan struct{}),
 	}
@@ -121,7 +123,7 @@ func (a *Adapter) Ready(ctx context.Context) error { return a.conn.ready(ctx) }
 // acknowledged.
 func (a *Adapter) Buffered() int { return int(a.cl.BufferedProduceRecords()) }
 
-// Consumers are the consumers that have not been closed.
+// Consumers are the consumers that have not been closed, in no particular order.
 func (a *Adapter) Consumers() []*Consumer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -182,21 +184,27 @@ func (a *Adapter) start(c *Consumer) error {
 		return ErrClosed
 	}
 	a.made++
+	c.made = a.made
 	c.member = GroupMember{Group: c.sub.Group, Name: fmt.Sprintf("%s-%d", c.sub.Group, a.made)}
 	if f := a.cfg.Trace.Subscribed; f != nil {
-		f(c.member, c.sub.Topics)
+		f(c.member, sortedKeys(c.topics))
 	}
 	if err := c.start(); err != nil {
 		return err
 	}
 	a.consumers[c] = struct{}{}
+	delete(a.stopped, c.sub.Group)
 	return nil
 }
 
-func (a *Adapter) forget(c *Consumer) {
+// forget is for a consumer that has ended, by itself when there is an error.
+func (a *Adapter) forget(c *Consumer, fatal error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.consumers, c)
+	if fatal != nil {
+		a.stopped[c.sub.Group] = fatal
+	}
 }
 
 // groupPartition is a partition as a group sees it.

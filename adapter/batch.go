@@ -26,8 +26,11 @@ type Batch struct {
 	f BatchFuncs
 }
 
-// BatchFuncs replaces members of a Batch. A nil function is the default that
-// the method of its name describes.
+// BatchFuncs replaces members of a Batch. Where a function is nil, FirstOffset,
+// LastOffset, IsEmpty, OffsetLag and OffsetLagLow follow from the messages;
+// ResolveOffset, RejectAt and Pause do nothing; Heartbeat and
+// CommitOffsetsIfNecessary return ctx's error; UncommittedOffsets is empty;
+// IsRunning is true and IsStale false.
 type BatchFuncs struct {
 	FirstOffset  func() int64
 	LastOffset   func() int64
@@ -142,7 +145,8 @@ func (b *Batch) Pause() (resume func()) {
 }
 
 // CommitOffsetsIfNecessary commits what is resolved and not committed yet, and
-// waits for the broker's answer. Without it, commits follow by themselves.
+// waits for the broker's answer. Without it, commits follow by themselves. The
+// error is ErrStale, ctx's, or what the broker refused the commit with.
 func (b *Batch) CommitOffsetsIfNecessary(ctx context.Context) error {
 	if b.f.CommitOffsetsIfNecessary != nil {
 		return b.f.CommitOffsetsIfNecessary(ctx)

@@ -218,7 +218,7 @@ func TestBatch_aCommitBehindASlowOneEndsWithItsContext(t *testing.T) {
 	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.PublishAll(numbered(3)...)
-		late := h.Broker().Delay(20*time.Second, commitsOf("g"))
+		late := h.Broker().Delay(20*time.Second, commitsOfG())
 		h.SubscribeBatch(batches(func(ctx context.Context, b *adapter.Batch) error {
 			b.ResolveOffset(0)
 			time.Sleep(time.Second)

@@ -60,7 +60,7 @@ func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
 		return fmt.Errorf("commit offsets of group %q: an earlier commit has no answer yet: %w", c.sub.Group, ctx.Err())
 	}
 	offsets := map[string]map[int32]kgo.EpochOffset{}
-	byPartition := map[topicPartition]*lane{}
+	byPartition := map[topicPartition]laneCommit{}
 	for _, l := range lanes {
 		p, ok := l.uncommitted()
 		if !ok {
@@ -70,7 +70,7 @@ func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
 			offsets[l.tp.topic] = map[int32]kgo.EpochOffset{}
 		}
 		offsets[l.tp.topic][l.tp.partition] = kgo.EpochOffset{Epoch: p.epoch, Offset: p.offset}
-		byPartition[l.tp] = l
+		byPartition[l.tp] = laneCommit{l, p}
 	}
 	if len(offsets) == 0 {
 		return nil
@@ -82,7 +82,7 @@ func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
 	c.cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		if err != nil {
 			if !errors.Is(err, errAllFenced) {
-				outcome = fmt.Errorf("commit offsets of group %q: %w", c.sub.Group, err)
+				outcome = fmt.Errorf("commit offsets of group %q: %w", c.sub.Group, c.a.adminError(ctx, err))
 			}
 			return
 		}
@@ -96,19 +96,21 @@ func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
 		for _, t := range resp.Topics {
 			topic := cmp.Or(t.Topic, names[t.TopicID])
 			for _, p := range t.Partitions {
-				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-					errs = append(errs, fmt.Errorf("commit topic %q partition %d: %w", topic, p.Partition, err))
-					continue
-				}
 				tp := topicPartition{topic, p.Partition}
-				l := byPartition[tp]
-				if l == nil {
+				of, ours := byPartition[tp]
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					errs = append(errs, fmt.Errorf("commit topic %q partition %d: %w", topic, p.Partition, c.a.adminError(ctx, err)))
+					if ours && errors.Is(err, kerr.OffsetMetadataTooLarge) {
+						c.shortenMetadata(len(of.metadata))
+					}
 					continue
 				}
-				offset := offsets[tp.topic][tp.partition].Offset
-				l.committedTo(offset)
-				if f := c.a.cfg.Trace.Committed; f != nil {
-					f(c.member, tp.topic, tp.partition, offset)
+				if !ours {
+					continue
+				}
+				moved := of.lane.committedTo(of.commitment)
+				if f := c.a.cfg.Trace.Committed; f != nil && moved {
+					f(c.member, tp.topic, tp.partition, of.offset)
 				}
 			}
 		}
@@ -119,18 +121,29 @@ func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
 
 var errAllFenced = errors.New("every partition of the commit was taken away")
 
+// laneCommit is what is to be committed of a lane.
+type laneCommit struct {
+	lane *lane
+	commitment
+}
+
 // fenceCommit takes out of a commit, at the last moment, the partitions that
-// have been taken away since it was made. The client may have held it back
-// while it joined the group anew.
-func fenceCommit(req *kmsg.OffsetCommitRequest, lanes map[topicPartition]*lane) error {
+// have been taken away since it was made, and gives the others their metadata.
+// The client may have held the commit back while it joined the group anew.
+func fenceCommit(req *kmsg.OffsetCommitRequest, of map[topicPartition]laneCommit) error {
 	topics := req.Topics[:0]
 	for _, t := range req.Topics {
 		partitions := t.Partitions[:0]
 		for _, p := range t.Partitions {
-			if l := lanes[topicPartition{t.Topic, p.Partition}]; l != nil && !l.isFenced() {
-				p.Metadata = nil
-				partitions = append(partitions, p)
+			c, ok := of[topicPartition{t.Topic, p.Partition}]
+			if !ok || c.lane.isFenced() {
+				continue
 			}
+			p.Metadata = nil
+			if c.metadata != "" {
+				p.Metadata = &c.metadata
+			}
+			partitions = append(partitions, p)
 		}
 		if len(partitions) > 0 {
 			t.Partitions = partitions
@@ -140,6 +153,46 @@ func fenceCommit(req *kmsg.OffsetCommitRequest, lanes map[topicPartition]*lane) 
 	req.Topics = topics
 	if len(topics) == 0 {
 		return errAllFenced
+	}
+	return nil
+}
+
+// shortenMetadata takes a broker's word that metadata of that length is too long:
+// its offset.metadata.max.bytes is less than the default.
+func (c *Consumer) shortenMetadata(refused int) {
+	limit := min(c.maxMetadata(), refused/2)
+	c.metadataLimit.Store(int32(limit))
+	c.log.Warn("the brokers take less metadata with a commit than usual (offset.metadata.max.bytes): fewer records can be held", "bytes", limit)
+}
+
+// maxMetadata is how long the metadata of a commit may be.
+func (c *Consumer) maxMetadata() int { return int(c.metadataLimit.Load()) }
+
+// restore hands what the group has committed over to the lanes.
+func (c *Consumer) restore(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	restore := func(topic string, partition int32, offset int64, metadata *string) {
+		c.mu.Lock()
+		l := c.lanes[topicPartition{topic, partition}]
+		c.mu.Unlock()
+		if l != nil && offset >= 0 {
+			text := ""
+			if metadata != nil {
+				text = *metadata
+			}
+			l.restore(offset, text)
+		}
+	}
+	for _, t := range resp.Topics { // before OffsetFetch v8
+		for _, p := range t.Partitions {
+			restore(t.Topic, p.Partition, p.Offset, p.Metadata)
+		}
+	}
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				restore(t.Topic, p.Partition, p.Offset, p.Metadata)
+			}
+		}
 	}
 	return nil
 }

@@ -36,8 +36,9 @@ type Config struct {
 	// Disconnected until something asks for the connection again. Zero means
 	// 100. After a first success, reconnecting has no limit.
 	ConnectTries int
-	// ConnectTimeout is how long Publish, Subscribe and EnsureTopics wait for
-	// a connection when there is none. Zero means 10 seconds.
+	// ConnectTimeout is how long Publish, Subscribe, EnsureTopics and Redrive wait
+	// for a connection when there is none, and how long new topics may take to be
+	// usable. Zero means 10 seconds.
 	ConnectTimeout time.Duration
 	// PublishTimeout is how long a record may take to be acknowledged. Zero
 	// means 30 seconds; less than a second is refused.
@@ -50,7 +51,7 @@ type Config struct {
 	// lines arrive a level lower than it gives them, except warnings and
 	// errors. Nil means slog.Default().
 	Logger *slog.Logger
-	// Trace is told what happens, for metrics and tests. Nil tells nobody.
+	// Trace is told what happens, for metrics, tracing and tests. Nil tells nobody.
 	Trace *Trace
 
 	// ClientOptions are passed to every client that the adapter makes, after

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -17,17 +19,18 @@ import (
 
 // Consumer is a member of a consumer group that runs a handler. It is safe for
 // concurrent use.
-//
-// Each assigned partition has a lane, a goroutine that runs the handler. One
-// goroutine polls and hands over to the lanes, one commits what they settle,
-// and the client's own calls assigned, revoked and lost.
 type Consumer struct {
+	// Each assigned partition has a lane, which runs the handler. One goroutine
+	// polls and hands over to the lanes, one commits what they settle, and the
+	// client's own goroutines call assigned, revoked and lost.
+
 	a      *Adapter
 	sub    subscription
+	topics map[string]ownTopic // what it consumes, by name
 	cl     *kgo.Client
 	log    *slog.Logger
 	member GroupMember
-	grace  time.Duration
+	made   int           // in the order in which the adapter's consumers were made
 	ready  chan struct{} // closed when the fields above are set
 
 	ctx    context.Context // ends when the consumer stops polling
@@ -35,10 +38,15 @@ type Consumer struct {
 	tasks  sync.WaitGroup
 	dirty  chan struct{} // there is something to commit
 	commit chan struct{} // has room for one: whoever is in it commits
+	gate   *gate         // nil when it is always open
+	seed   maphash.Seed  // of the keys' hashes
+
+	metadataLimit atomic.Int32
 
 	mu     sync.Mutex
 	lanes  map[topicPartition]*lane
 	fenced map[*lane]struct{} // those whose handler still runs
+	stuck  int                // handlers of those that ignore for long that they are fenced
 	paused bool
 	joined bool
 	closed bool // no lane is made any more
@@ -61,6 +69,7 @@ func newConsumer(a *Adapter, s subscription) *Consumer {
 	c := &Consumer{
 		a:      a,
 		sub:    s,
+		topics: s.ownTopics().consumed(),
 		log:    a.cfg.Logger.With("group", s.Group),
 		dirty:  make(chan struct{}, 1),
 		commit: make(chan struct{}, 1),
@@ -68,9 +77,14 @@ func newConsumer(a *Adapter, s subscription) *Consumer {
 		fenced: map[*lane]struct{}{},
 		done:   make(chan struct{}),
 		ready:  make(chan struct{}),
+		seed:   maphash.MakeSeed(),
 	}
+	c.metadataLimit.Store(maxMetadata)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.patience, c.hurry = context.WithCancelCause(context.Background())
+	if s.Gate != nil {
+		c.gate = &gate{check: s.Gate, policy: &c.sub.Retry, log: c.log, ctx: c.ctx, onChange: c.gateChanged}
+	}
 	return c
 }
 
@@ -87,7 +101,6 @@ func (c *Consumer) start() error {
 		c.abandon()
 		return &ConfigError{Field: "Config.ClientOptions", Problem: err.Error()}
 	}
-	c.grace = grace(c.cl)
 	close(c.ready)
 	c.tasks.Go(c.keepCommitting)
 	c.tasks.Go(c.poll) // last: it may fail at once, and what stops the consumer waits for both
@@ -185,7 +198,7 @@ func (c *Consumer) fail(err error) {
 	c.closing.Do(func() {
 		c.log.Error("the consumer stops", "error", err)
 		c.a.tasks.Go(func() {
-			limit := time.AfterFunc(c.grace, func() { c.hurry(context.DeadlineExceeded) })
+			limit := time.AfterFunc(c.grace(), func() { c.hurry(context.DeadlineExceeded) })
 			defer limit.Stop()
 			c.shutDown(err)
 		})
@@ -219,13 +232,16 @@ func (c *Consumer) makeLanes(m map[string][]int32) bool {
 			if c.paused {
 				l.reasons[pausedByUser]++
 			}
+			if !c.gate.isOpen() {
+				l.reasons[pausedByGate]++
+			}
 			c.lanes[tp] = l
 			go l.run()
 		}
 	}
 	// The client keeps a partition paused across a revoke; the reasons for
 	// that are gone with the lane.
-	if c.paused {
+	if c.paused || !c.gate.isOpen() {
 		c.cl.PauseFetchPartitions(m)
 	} else {
 		c.cl.ResumeFetchPartitions(m)
@@ -239,11 +255,16 @@ func (c *Consumer) pinStart(ctx context.Context, offsets map[string]map[int32]kg
 	latest := kgo.NewOffset().AtEnd().EpochOffset().Offset
 	var unpinned []string
 	for topic, partitions := range offsets {
-		for _, o := range partitions {
-			if o.EpochOffset().Offset == latest {
-				unpinned = append(unpinned, topic)
-				break
+		for p, o := range partitions {
+			if o.EpochOffset().Offset != latest {
+				continue
 			}
+			if c.topics[topic].kind != sourceTopic {
+				partitions[p] = kgo.NewOffset().AtStart() // what is there was put there for this group
+				continue
+			}
+			unpinned = append(unpinned, topic)
+			break
 		}
 	}
 	var ends kadm.ListedOffsets
@@ -288,7 +309,7 @@ func (c *Consumer) revoked(m map[string][]int32) {
 	if len(lanes) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.patience, c.grace)
+	ctx, cancel := context.WithTimeout(c.patience, c.grace())
 	c.drain(ctx, lanes)
 	cancel()
 	// A lane that used up the grace must not cost the others their commit.
@@ -364,14 +385,50 @@ func (c *Consumer) fence(lanes []*lane) (running int) {
 		c.mu.Lock()
 		c.fenced[l] = struct{}{}
 		c.mu.Unlock()
-		go func() {
-			<-l.done
-			c.mu.Lock()
-			delete(c.fenced, l)
-			c.mu.Unlock()
-		}()
+		go c.awaitFenced(l)
 	}
 	return running
+}
+
+// awaitFenced waits for a handler that outlasts its partition, whose context has
+// been cancelled.
+func (c *Consumer) awaitFenced(l *lane) {
+	change := func(stuck int) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.stuck += stuck
+	}
+	t := time.NewTimer(patienceWithHandlers)
+	defer t.Stop()
+	select {
+	case <-l.done:
+	case <-t.C:
+		l.log.Error("a handler ignores that its context was cancelled: its partition was taken away")
+		change(1)
+		<-l.done
+		change(-1)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.fenced, l)
+}
+
+// gateChanged pauses all partitions while the gate is closed, and has their lanes
+// go on when it opens.
+func (c *Consumer) gateChanged(closed error) {
+	c.mu.Lock()
+	for _, l := range c.lanes {
+		l.mu.Lock()
+		l.setPaused(pausedByGate, closed != nil)
+		if closed == nil {
+			l.runner.pushed()
+		}
+		l.mu.Unlock()
+	}
+	c.mu.Unlock()
+	if f := c.a.cfg.Trace.Gate; f != nil {
+		f(c.member, closed)
+	}
 }
 
 // Pause stops the fetching of records, until Resume. Records that were fetched
@@ -397,9 +454,9 @@ func (c *Consumer) setPaused(p bool) {
 	}
 }
 
-// Close stops fetching, lets running handlers end, commits what is settled,
-// and leaves the group. Waits for a next attempt are dropped at once. When ctx
-// ends before that, handlers that still run have their contexts cancelled and
+// Close stops fetching, lets running handlers end, commits what is settled, and
+// leaves the group; a static member (Subscription.InstanceID) leaves it only with
+// LeaveOnClose. Waits for a next attempt are dropped at once. When ctx ends before that, handlers that still run have their contexts cancelled and
 // their results do not count; the error says how many. What is not settled
 // stays uncommitted, and is delivered to another member. Brokers that do not
 // answer are waited for no longer than 5 seconds after the handlers.
@@ -444,8 +501,14 @@ func (c *Consumer) shutDown(fatal error) {
 	if n := c.fence(lanes); n > 0 {
 		errs = append(errs, fmt.Errorf("%d handlers did not end in time: their records are delivered again: %w", n, context.Cause(c.patience)))
 	}
+	c.gate.stop()
 	partitions := c.takeAll()
 	c.cl.CloseAllowingRebalance()
+	if c.sub.LeaveOnClose && fatal == nil {
+		if err := c.leaveForGood(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if !abandon() && fatal == nil {
 		c.log.Warn("cannot leave the group: its other members wait for this one's session to expire")
 	}
@@ -458,7 +521,7 @@ func (c *Consumer) shutDown(fatal error) {
 	}
 	c.fatal = fatal
 	c.hurry(nil)
-	c.a.forget(c)
+	c.a.forget(c, fatal)
 	if f := c.a.cfg.Trace.Stopped; f != nil {
 		f(c.member, fatal)
 	}

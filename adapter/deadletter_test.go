@@ -3,9 +3,12 @@ package adapter_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
-	"strconv"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,49 +81,6 @@ func TestDeadLetter_ofADeadLetterGoesToATopicOfItsOwn(t *testing.T) {
 	})
 }
 
-func TestDeadLetterTopic_isMadeForItsSource(t *testing.T) {
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
-		require.NoError(t, h.Broker().CreateTopic(fakebroker.Topic{Name: "t", Partitions: 5, Configs: map[string]string{"max.message.bytes": "2000000"}}))
-		c := h.Subscribe(subscription(commits))
-		partitions, err := h.Broker().Partitions("t.g.dlt")
-		require.NoError(t, err)
-		assert.Len(t, partitions, 5)
-		var made fakebroker.Topic
-		for _, topic := range h.Broker().Topics() {
-			if topic.Name == "t.g.dlt" {
-				made = topic
-			}
-		}
-		limit, err := strconv.Atoi(made.Configs["max.message.bytes"])
-		require.NoError(t, err)
-		assert.Greater(t, limit, 2000000)
-		assert.Equal(t, "delete", made.Configs["cleanup.policy"])
-		require.NoError(t, c.Close(t.Context()))
-		h.Subscribe(subscription(commits)) // it fits what it made
-	})
-}
-
-func TestDeadLetterTopic_thatCannotServeIsRefused(t *testing.T) {
-	for field, dlt := range map[string]fakebroker.Topic{
-		"partitions":     {Name: "t.g.dlt", Partitions: 2},
-		"cleanup.policy": {Name: "t.g.dlt", Partitions: 3, Configs: map[string]string{"cleanup.policy": "compact"}},
-	} {
-		t.Run(field, func(t *testing.T) {
-			harness.Run(t, func(t *testing.T, h *harness.Harness) {
-				h.CreateTopics("t:3")
-				require.NoError(t, h.Broker().CreateTopic(dlt))
-				_, err := h.Adapter().Subscribe(t.Context(), subscription(commits))
-				var mismatch *adapter.TopicMismatchError
-				require.ErrorAs(t, err, &mismatch)
-				require.ErrorIs(t, err, adapter.ErrTopicMismatch)
-				assert.Equal(t, "t.g.dlt", mismatch.Topic)
-				assert.Equal(t, field, mismatch.Field)
-				assert.False(t, adapter.Retryable(err))
-			})
-		})
-	}
-}
-
 func TestDeadLetter_ofALargeRecordFits(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.Subscribe(subscription(rejects(errors.New(strings.Repeat("e", 600)))))
@@ -136,26 +96,165 @@ func TestDeadLetter_tooLargeIsTrimmedOfItsErrorText(t *testing.T) {
 		c.ClientOptions = []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression())}
 	}}
 	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
-		h.CreateTopics("t")
-		require.NoError(t, h.Broker().CreateTopic(fakebroker.Topic{Name: "t.g.dlt", Configs: map[string]string{"max.message.bytes": "1000"}}))
-		h.Subscribe(subscription(rejects(errors.New(strings.Repeat("e", 600)))))
+		s := subscription(rejects(errors.New(strings.Repeat("e", 600))))
+		s.SpringHeaders = true
+		h.Subscribe(s)
+		limit(t, h, "t.g.dlt", "1200")
 		rec := h.Publish(event{"t", "k", bytes.Repeat([]byte{'v'}, 600)})
 		h.Settle()
 		assert.Equal(t, harness.DeadLettered, h.Fate(rec).Kind)
 		dead := h.Topic("t.g.dlt").Records()[0]
 		assert.Empty(t, dead.Header(adapter.HeaderError))
+		assert.Empty(t, dead.Header("kafka_dlt-exception-message"))
 		assert.Equal(t, "t/0/0", dead.Header(adapter.HeaderID))
 	})
 }
 
+func TestDeadLetter_tooLargeEvenSoBlocksThePartitionAndSaysSo(t *testing.T) {
+	cfg := harness.Config{Adapter: func(c *adapter.Config) {
+		c.ClientOptions = []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression())}
+	}}
+	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+		handled := 0
+		c := h.Subscribe(subscription(func(context.Context, *adapter.Message) adapter.Result {
+			handled++
+			return adapter.Reject(errors.New("bad"))
+		}))
+		limit(t, h, "t.g.dlt", "1000")
+		rec := h.Publish(event{"t", "k", bytes.Repeat([]byte{'v'}, 2000)})
+		until(t, "blocked", func() bool {
+			s := c.Status()
+			return len(s.Partitions) == 1 && s.Partitions[0].Blocked != nil
+		})
+		var large *adapter.TooLargeError
+		require.ErrorAs(t, c.Status().Partitions[0].Blocked, &large)
+		assert.Equal(t, "t.g.dlt", large.Topic)
+		assert.Contains(t, large.Error(), "max.message.bytes")
+		assert.LessOrEqual(t, committed(h, 0), int64(0))
+		limit(t, h, "t.g.dlt", "4000")
+		time.Sleep(time.Minute)
+		h.Settle()
+		assert.Equal(t, harness.DeadLettered, h.Fate(rec).Kind)
+		assert.Equal(t, 1, handled)
+		assert.NoError(t, c.Status().Partitions[0].Blocked)
+	})
+}
+
+func TestDeadLetter_errorTextIsRedacted(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		s := subscription(rejects(errors.New("card 4111 declined")))
+		s.Redact = func(s string) string { return strings.ReplaceAll(s, "4111", "****") }
+		s.SpringHeaders = true
+		h.Subscribe(s)
+		h.Publish(event{"t", "", ""})
+		h.Settle()
+		dead := h.Topic("t.g.dlt").Records()[0]
+		assert.Equal(t, "card **** declined", dead.Header(adapter.HeaderError))
+		assert.Equal(t, "card **** declined", dead.Header("kafka_dlt-exception-message"))
+	})
+}
+
+func TestDeadLetter_hasSpringKafkasHeadersOnRequest(t *testing.T) {
+	harness.Config{Partitions: 3}.Run(t, func(t *testing.T, h *harness.Harness) {
+		for _, spring := range []bool{true, false} {
+			s := subscription(rejects(&adapter.DecodeError{Type: "Order", Err: errors.New("no")}))
+			s.SpringHeaders = spring
+			s.Group = "plain"
+			if spring {
+				s.Group = "spring"
+			}
+			h.Subscribe(s)
+		}
+		mine := []adapter.Header{{Key: "kafka_dlt-original-topic", Value: []byte("older")}, {Key: "kafka_dlt-mine", Value: []byte("x")}}
+		h.PublishAll(placed{event{"t", "", nil}, 2, nil}, placed{event{"t", "", nil}, 2, mine})
+		h.Settle()
+		// As org.springframework.kafka.listener.DeadLetterPublishingRecoverer
+		// writes them: numbers as ByteBuffer does, in four and eight bytes.
+		dead := h.Topic("t.spring.dlt").Records()[1]
+		stamp, err := hex.DecodeString(fmt.Sprintf("%016x", h.Topic("t").Records()[1].Timestamp.UnixMilli()))
+		require.NoError(t, err)
+		assert.Equal(t, []adapter.Header{
+			{Key: "kafka_dlt-mine", Value: []byte("x")},
+			{Key: "kafka_dlt-original-topic", Value: []byte("t")},
+			{Key: "kafka_dlt-original-partition", Value: []byte{0, 0, 0, 2}},
+			{Key: "kafka_dlt-original-offset", Value: []byte{0, 0, 0, 0, 0, 0, 0, 1}},
+			{Key: "kafka_dlt-original-timestamp", Value: stamp},
+			{Key: "kafka_dlt-original-timestamp-type", Value: []byte("CreateTime")},
+			{Key: "kafka_dlt-original-consumer-group", Value: []byte("spring")},
+			{Key: "kafka_dlt-exception-fqcn", Value: []byte("*adapter.DecodeError")},
+			{Key: "kafka_dlt-exception-message", Value: []byte("cannot decode a Order: no")},
+		}, slices.DeleteFunc(dead.Headers, func(h adapter.Header) bool { return strings.HasPrefix(h.Key, "retry-") }))
+		plain := h.Topic("t.plain.dlt").Records()[1]
+		assert.Equal(t, mine, plain.Headers[:2], "else they are a record's own")
+	})
+}
+
+// A batch that is too large is refused as a whole, whatever its records are.
+func TestMove_isNotRefusedForItsCompany(t *testing.T) {
+	var asked requests
+	cfg := harness.Config{Adapter: func(c *adapter.Config) {
+		c.ClientOptions = []kgo.Opt{kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.WithHooks(&asked)}
+	}}
+	for name, most := range map[string]string{"as large as is known": "", "smaller than is known": "3000"} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+				require.NoError(t, h.Broker().CreateTopic(fakebroker.Topic{Name: "t", Configs: map[string]string{"max.message.bytes": "2000"}}))
+				require.NoError(t, h.Adapter().EnsureTopicsOf(t.Context(), "g", "t", tiers, true))
+				if most != "" {
+					limit(t, h, "t.g.dlt", most)
+				}
+				asked.produces.Store(0)
+				var wg sync.WaitGroup
+				for i := range 30 {
+					m := &adapter.Message{Group: "g", Attempt: 1, Value: bytes.Repeat([]byte{'v'}, 1500), Origin: adapter.Origin{Topic: "t", Offset: int64(i)}}
+					wg.Go(func() {
+						assert.NoError(t, h.Adapter().MoveToDeadLetters("t", m, errors.New("bad")).Publish(t.Context()))
+					})
+				}
+				wg.Wait()
+				dead := h.Topic("t.g.dlt").Records()
+				assert.Len(t, dead, 30)
+				for _, d := range dead {
+					assert.Equal(t, "bad", d.Header(adapter.HeaderError), "nothing was trimmed")
+				}
+				if most == "" {
+					assert.LessOrEqual(t, int(asked.produces.Load()), 30, "none was refused")
+				}
+			})
+		})
+	}
+}
+
+func TestMove_toARetryTopicSaysWhatTheNextAttemptNeeds(t *testing.T) {
+	harness.Config{Partitions: 3}.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t:3")
+		require.NoError(t, h.Adapter().EnsureTopicsOf(t.Context(), "g", "t", tiers, true))
+		first := time.Now()
+		m := &adapter.Message{
+			Topic: "t", Partition: 2, Offset: 7, Key: []byte("k"), Value: []byte{0, 255}, Group: "g", Attempt: 3, FirstFailed: first, Timestamp: first,
+			Headers: []adapter.Header{{Key: "traceparent", Value: []byte("00-1-2-3")}, {Key: "retry-not-before", Value: []byte("never")}},
+			Origin:  adapter.Origin{Topic: "t", Partition: 2, Offset: 7},
+		}
+		due := first.Add(2 * time.Hour).UTC()
+		require.NoError(t, h.Adapter().MoveToRetry("t", m, errors.New("no"), time.Hour, due).Publish(t.Context()))
+		r := h.Topic("t.g.retry.1h").Records()[0]
+		assert.Equal(t, []any{int32(2), "k", []byte{0, 255}}, []any{r.Partition, string(r.Key), r.Value})
+		stamp := first.UTC().Format(time.RFC3339Nano)
+		assert.Equal(t, []adapter.Header{
+			m.Headers[0],
+			{Key: "retry-id", Value: []byte("t/2/7")},
+			{Key: "retry-attempt", Value: []byte("3")},
+			{Key: "retry-timestamp", Value: []byte(stamp)},
+			{Key: "retry-first-failed", Value: []byte(stamp)},
+			{Key: "retry-not-before", Value: []byte(due.Format(time.RFC3339Nano))},
+			{Key: "retry-group", Value: []byte("g")},
+			{Key: "retry-error", Value: []byte("no")},
+		}, r.Headers)
+	})
+}
+
 func TestDeadLetter_isHeldWhilePublishingFails(t *testing.T) {
-	for name, fault := range map[string]func(*fakebroker.Broker, fakebroker.Scope) *fakebroker.Fault{
-		"refused": func(b *fakebroker.Broker, s fakebroker.Scope) *fakebroker.Fault {
-			return b.Refuse(kerr.NotEnoughReplicas, s)
-		},
-		"dropped before": (*fakebroker.Broker).DropBefore,
-		"dropped after":  (*fakebroker.Broker).DropAfter,
-	} {
+	for name, fault := range passingFaults {
 		t.Run(name, func(t *testing.T) {
 			harness.Run(t, func(t *testing.T, h *harness.Harness) {
 				h.CreateTopics("t")
@@ -169,7 +268,7 @@ func TestDeadLetter_isHeldWhilePublishingFails(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				assert.NotZero(t, f.Hits())
 				assert.Equal(t, []string{"one"}, handled.all(), "the handler is not run again")
-				assert.EqualValues(t, -1, committed(h, 0))
+				assert.Zero(t, committed(h, 0))
 				assert.NoError(t, c.Status().Partitions[0].Blocked, "nobody has to act")
 				f.Clear()
 				h.Settle()
@@ -205,10 +304,12 @@ func TestDeadLetter_withTheBrokerDownIsSentWhenItIsBack(t *testing.T) {
 func TestDeadLetter_refusedForGoodBlocksThePartitionUntilAllowed(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		var handled list[string]
-		c := h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
 			handled.add(string(m.Value))
 			return adapter.Reject(errors.New("bad"))
-		}))
+		})
+		s.Order = adapter.ByPartition
+		c := h.Subscribe(s)
 		f := h.Broker().Refuse(kerr.TopicAuthorizationFailed, produceTo("t.g.dlt"))
 		recs := h.PublishAll(event{"t", "", "one"}, event{"t", "", "two"})
 		until(t, "blocked", func() bool {
@@ -219,7 +320,7 @@ func TestDeadLetter_refusedForGoodBlocksThePartitionUntilAllowed(t *testing.T) {
 		require.ErrorAs(t, c.Status().Partitions[0].Blocked, &refused)
 		assert.Equal(t, "TOPIC_AUTHORIZATION_FAILED", refused.Name)
 		time.Sleep(time.Hour)
-		assert.EqualValues(t, -1, committed(h, 0))
+		assert.Zero(t, committed(h, 0))
 		assert.Equal(t, []string{"one"}, handled.all())
 		f.Clear()
 		time.Sleep(time.Minute)
@@ -323,5 +424,20 @@ func TestDeadLetter_answerThatNeverComesIsNotSentTwice(t *testing.T) {
 		h.Settle()
 		assert.Equal(t, harness.DeadLettered, h.Fate(rec).Kind)
 		assert.Len(t, h.Topic("t.g.dlt").Records(), 1)
+	})
+}
+
+func TestMove_onToAnotherDelayLeavesTheRecordAsItIs(t *testing.T) {
+	harness.Config{Partitions: 3}.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t:3")
+		require.NoError(t, h.Adapter().EnsureTopicsOf(t.Context(), "g", "t", tiers, true))
+		r := &kgo.Record{
+			Topic: "t.g.retry.10s", Partition: 1, Offset: 9, Key: []byte("k"), Value: []byte("v"),
+			Headers: []kgo.RecordHeader{{Key: "retry-attempt", Value: []byte("2")}, {Key: "mine", Value: []byte("x")}},
+		}
+		require.NoError(t, h.Adapter().MoveOn("t", "g", r, time.Hour).Publish(t.Context()))
+		got := h.Topic("t.g.retry.1h").Records()[0]
+		assert.Equal(t, []any{int32(1), "k", "v"}, []any{got.Partition, string(got.Key), string(got.Value)})
+		assert.Equal(t, []adapter.Header{{Key: "retry-attempt", Value: []byte("2")}, {Key: "mine", Value: []byte("x")}}, got.Headers)
 	})
 }

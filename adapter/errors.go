@@ -9,9 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// What callers branch on. Every error of this package that belongs to one of
-// these is found by errors.Is; the typed errors below, found by errors.As,
-// tell the details.
+// What callers branch on, by errors.Is; the typed errors below, found by
+// errors.As, tell the details. The end of a context may be the context's own error.
 var (
 	// ErrNotConnected: no broker could be reached. See NotConnectedError.
 	ErrNotConnected = errors.New("not connected")
@@ -24,7 +23,7 @@ var (
 	// See TooLargeError.
 	ErrTooLarge = errors.New("record too large")
 	// ErrUnknownTopic: the topic, or the partition, does not exist. See
-	// UnknownTopicError.
+	// UnknownTopicError and MissingTopicsError.
 	ErrUnknownTopic = errors.New("unknown topic or partition")
 	// ErrTimeout: no answer came in time, so the outcome is unknown. See
 	// TimeoutError.
@@ -34,7 +33,8 @@ var (
 	// ErrTopicMismatch: a topic exists, and is not as specified. See
 	// TopicMismatchError.
 	ErrTopicMismatch = errors.New("topic is not as specified")
-	// ErrConfig: a Config or a Subscription cannot work. See ConfigError.
+	// ErrConfig: a Config, a subscription, a RedriveSpec or a TopicSpec cannot
+	// work. See ConfigError.
 	ErrConfig = errors.New("bad configuration")
 	// ErrStale: the partition was taken away from this member, so that what
 	// is done with its records here no longer counts.
@@ -83,13 +83,13 @@ func (e *NotConnectedError) Unwrap() error   { return e.Cause }
 // credentials.
 func (e *NotConnectedError) Retryable() bool { return !isAuthentication(e.Cause) }
 
-// PublishError is one event that was not published, or not known to be.
-// Publish joins one for each event that failed.
+// PublishError is one event that was not published, or not known to be: see
+// PublishErrors.
 type PublishError struct {
 	Index int    // the event's place in Publish's arguments, from 0
 	Event Event  // the event itself
 	Topic string // its topic
-	Err   error  // one of the errors below
+	Err   error  // why: see Publish
 }
 
 func (e *PublishError) Error() string {
@@ -110,8 +110,8 @@ func (e *SerializeError) Retryable() bool { return false }
 
 // RefusedError is a protocol error that the broker answered with.
 type RefusedError struct {
-	Code  int16  // Kafka's error code, as in the protocol's table
-	Name  string // its name, as in TOPIC_AUTHORIZATION_FAILED
+	Code  int16  // Kafka's error code, as in the protocol's table; -1 also for what the client refused itself
+	Name  string // its name, as in TOPIC_AUTHORIZATION_FAILED; empty for what the client refused
 	Err   error  // the client's error
 	retry bool
 }
@@ -175,7 +175,8 @@ func (e *TimeoutError) Unwrap() error   { return e.Err }
 func (e *TimeoutError) Timeout() bool   { return true }
 func (e *TimeoutError) Retryable() bool { return true }
 
-// TopicMismatchError is a topic that exists and differs from its TopicSpec.
+// TopicMismatchError is a topic that exists and differs from its TopicSpec, or
+// from what a subscription needs of its own topics.
 type TopicMismatchError struct {
 	Topic      string
 	Field      string // partitions, replication factor, or a configuration's name
@@ -187,6 +188,30 @@ func (e *TopicMismatchError) Error() string {
 }
 func (e *TopicMismatchError) Is(t error) bool { return t == ErrTopicMismatch }
 func (e *TopicMismatchError) Retryable() bool { return false }
+
+// MissingTopicsError is topics of the adapter's own that do not exist and may
+// not be created by it: the subscription, or the broker, does not allow that.
+type MissingTopicsError struct {
+	// Topics are the topics to create, with what they need.
+	Topics []TopicSpec
+	Err    error // the broker's refusal; nil when the subscription forbids it
+}
+
+func (e *MissingTopicsError) Error() string {
+	s := "topics are missing and may not be created here"
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	for i, t := range e.Topics {
+		s += [...]string{": create ", "; and "}[min(i, 1)] + specText(t)
+	}
+	return s
+}
+func (e *MissingTopicsError) Is(t error) bool { return t == ErrUnknownTopic }
+func (e *MissingTopicsError) Unwrap() error   { return e.Err }
+
+// Retryable is true: somebody may create the topics.
+func (e *MissingTopicsError) Retryable() bool { return true }
 
 // DecodeError is a value that is not what the handler expects.
 type DecodeError struct {

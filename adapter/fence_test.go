@@ -10,7 +10,9 @@ import (
 
 func TestFenceCommit_takesOutWhatWasTakenAway(t *testing.T) {
 	ours, fenced := &lane{}, &lane{fenceUp: true}
-	lanes := map[topicPartition]*lane{{"a", 0}: ours, {"a", 1}: fenced, {"b", 0}: fenced}
+	lanes := map[topicPartition]laneCommit{
+		{"a", 0}: {ours, commitment{metadata: "known"}}, {"a", 1}: {lane: fenced}, {"b", 0}: {lane: fenced},
+	}
 	request := func(partitions map[string][]int32) *kmsg.OffsetCommitRequest {
 		req := kmsg.NewPtrOffsetCommitRequest()
 		for _, topic := range sortedKeys(partitions) {
@@ -31,6 +33,7 @@ func TestFenceCommit_takesOutWhatWasTakenAway(t *testing.T) {
 	require.Len(t, req.Topics[0].Partitions, 1)
 	assert.Equal(t, "a", req.Topics[0].Topic)
 	assert.Zero(t, req.Topics[0].Partitions[0].Partition)
+	assert.Equal(t, "known", *req.Topics[0].Partitions[0].Metadata)
 
 	require.ErrorIs(t, fenceCommit(request(map[string][]int32{"a": {1}, "b": {0}}), lanes), errAllFenced)
 }

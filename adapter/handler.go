@@ -6,12 +6,13 @@ import (
 	"fmt"
 )
 
-// Handler decides what becomes of one message at a time. Its context is
-// cancelled when the result would no longer count: the partition was taken
-// away, or the consumer's shutdown ran out of time. A handler that panics, or
-// that exits its goroutine, has asked for a retry.
+// Handler decides what becomes of one message at a time. Its context is cancelled
+// when the result would no longer count: the partition was taken away, the
+// consumer's shutdown ran out of time, or RetryPolicy.HandlerTimeout is over. A
+// handler that panics, or that exits its goroutine, has asked for a retry.
 //
-// A consumer calls its handler from several goroutines, one a partition.
+// A consumer calls its handler from several goroutines at once: see
+// Subscription.Order.
 type Handler interface {
 	Handle(ctx context.Context, m *Message) Result
 }
@@ -39,8 +40,10 @@ func JSON[T any](fn func(ctx context.Context, value T, m *Message) Result) Handl
 	})
 }
 
-// BatchHandler handles what one fetch brought from one partition. See Batch
-// for what its error does.
+// BatchHandler handles what one fetch brought from one partition. See Batch for
+// what its error does; a panic, or the exit of its goroutine, is an error too. Its
+// context is as a Handler's. It is called for one batch of a partition at a time,
+// and for several partitions at once.
 type BatchHandler interface {
 	HandleBatch(ctx context.Context, b *Batch) error
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/adapter"
@@ -145,9 +146,9 @@ func kill(h *harness.Harness, process string, a *adapter.Adapter) {
 	_ = a.Close(ctx) // it cannot do what it should
 }
 
-// commitsOf scopes a fault to the commits of a group.
-func commitsOf(group string) fakebroker.Scope {
-	return fakebroker.Scope{APIs: []kmsg.Key{kmsg.OffsetCommit}, Group: group}
+// commitsOfG scopes a fault to the commits of group g.
+func commitsOfG() fakebroker.Scope {
+	return fakebroker.Scope{APIs: []kmsg.Key{kmsg.OffsetCommit}, Group: "g"}
 }
 
 func values(rs []harness.Record) []string {
@@ -160,6 +161,15 @@ func values(rs []harness.Record) []string {
 
 func produceTo(topic string) fakebroker.Scope {
 	return fakebroker.Scope{APIs: []kmsg.Key{kmsg.Produce}, Topic: topic}
+}
+
+// passingFaults are failures of a request that trying again can help.
+var passingFaults = map[string]func(*fakebroker.Broker, fakebroker.Scope) *fakebroker.Fault{
+	"refused": func(b *fakebroker.Broker, s fakebroker.Scope) *fakebroker.Fault {
+		return b.Refuse(kerr.NotEnoughReplicas, s)
+	},
+	"dropped before": (*fakebroker.Broker).DropBefore,
+	"dropped after":  (*fakebroker.Broker).DropAfter,
 }
 
 // exit ends the goroutine, as testing's FailNow does.

@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // What a lane holds of fetched records at most, before fetching its partition
-// pauses. One fetch may go beyond it.
+// pauses. One fetch may go beyond it. Records that are held for another attempt,
+// and those that wait behind them, have limits of their own.
 const (
-	maxQueuedRecords = 5000
-	maxQueuedBytes   = 4 << 20
+	maxQueuedRecords = 20_000
+	maxQueuedBytes   = 16 << 20
 )
 
 // pauseReason is why a partition is not fetched. Reasons are counted, so that
@@ -27,116 +30,119 @@ const (
 	pausedByUser  pauseReason = iota // Consumer.Pause
 	pausedByBatch                    // Batch.Pause
 	pausedForRoom                    // enough is fetched
+	pausedByHeld                     // as many records are held as may be
+	pausedByGate                     // Subscription.Gate is closed
 	pauseReasons
 )
 
-var pauseReasonNames = [pauseReasons]string{"paused by Pause", "paused by a batch handler", "enough records fetched"}
+var pauseReasonNames = [pauseReasons]string{
+	"paused by Pause", "paused by a batch handler", "enough records fetched",
+	"as many records are held for another attempt as may be", "the gate is closed",
+}
 
-// lane runs the handler for the records of one partition, from its assignment
-// to its end.
+// lane is what becomes of the records of one partition, from its assignment to
+// its end.
 //
-// It ends in one of two ways. Drained, it finishes what its handler is at and
-// drops the rest. Fenced, it may settle nothing any more, whatever its handler
-// returns.
+// It ends in one of two ways. Drained, it finishes what its handlers are at and
+// drops the rest. Fenced, it may settle nothing any more, whatever its handlers
+// return.
 type lane struct {
 	c    *Consumer
 	tp   topicPartition
+	own  ownTopic // what the topic is for
+	log  *slog.Logger
 	turn chan struct{} // see Adapter.turn
-	mine bool          // this lane is in it
 
-	ctx      context.Context // of the handler; ends when the lane is fenced
+	ctx      context.Context // of handlers; ends when the lane is fenced
 	cancel   context.CancelFunc
 	draining chan struct{}
 	drainIt  sync.Once
-	wake     chan struct{} // something was pushed
-	done     chan struct{} // run has returned
+	stopping atomic.Bool // draining is closed
+	done     chan struct{}
+	stuck    atomic.Int32 // handlers that ignore that their context was cancelled
 
-	// work does the next thing there is to do, and reports whether to go on.
-	// What it keeps between calls outlives a handler that exits its goroutine.
-	work    func() bool
-	current *delivery // for a Handler
-	batch   *batchRun // for a BatchHandler
+	runner runner
 
 	mu        sync.Mutex
 	queue     []chunk
 	queued    int // records in queue
 	bytes     int
 	ledger    ledger
-	committed int64 // -1 when this member has committed nothing
-	log       int   // which log of the partition this is: see push
+	committed commitment // what the group has, as far as is known
+	pinned    bool       // where the ledger starts is to be committed
+	cut       int        // how often the partition's log was cut: see push
 	fenceUp   bool
 	reasons   [pauseReasons]int
 	position  int64 // the offset after the last record pushed; -1 before
 	high      int64 // the high watermark of the last fetch; -1 before
-	running   int   // records in the handler, or in OnReject
-	due       time.Time
-	blocked   error
 }
 
-// chunk is what one fetch brought.
+// runner runs the handler for what a lane has queued. Its methods but run are
+// called with the lane's mutex held.
+type runner interface {
+	// run returns when the lane is draining and no handler runs any more. It is
+	// called when it is the lane's turn.
+	run()
+	// pushed says that something was added to the queue, or may go on.
+	pushed()
+	// restarted drops what is known of records of a log that is no more.
+	restarted()
+	// waiting is how many records, of how many bytes, wait outside of the queue,
+	// and count as fetched.
+	waiting() (records, bytes int)
+	// running is how many records are in the handler, or on their way to where
+	// they go from it.
+	running() int
+	// unsettled are the records that were begun, and are not settled.
+	unsettled() []*Message
+	// status fills in what the runner knows of.
+	status(*PartitionStatus)
+}
+
+// chunk is records that one fetch brought.
 type chunk struct {
 	records []*kgo.Record
 	high    int64
-	log     int
+	cut     int
 }
 
 func newLane(c *Consumer, tp topicPartition) *lane {
 	l := &lane{
-		c: c, tp: tp, turn: c.a.turn(c.sub.Group, tp),
+		c: c, tp: tp, own: c.topics[tp.topic], turn: c.a.turn(c.sub.Group, tp),
+		log:       c.log.With("topic", tp.topic, "partition", tp.partition),
 		draining:  make(chan struct{}),
-		wake:      make(chan struct{}, 1),
 		done:      make(chan struct{}),
 		ledger:    newLedger(),
-		committed: -1, position: -1, high: -1,
+		committed: commitment{position: none},
+		position:  -1, high: -1,
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.work = l.handleRecord
 	if c.sub.batch != nil {
-		l.work = l.handleBatch
+		l.runner = newBatches(l)
+	} else {
+		l.runner = newScheduler(l)
 	}
 	return l
 }
 
+// run waits for the lane's turn, and ends when nothing of the lane runs any more.
 func (l *lane) run() {
-	exited := true
-	defer func() {
-		if exited { // by the handler: everything is in place to go on
-			go l.run()
-			return
-		}
-		l.cancel()
-		l.finish()
-		if l.mine {
-			<-l.turn
-		}
-		close(l.done)
-	}()
-	if !l.mine {
-		select {
-		case l.turn <- struct{}{}:
-			l.mine = true
-		case <-l.draining:
-		}
+	select {
+	case l.turn <- struct{}{}:
+		l.runner.run()
+		<-l.turn
+	case <-l.draining:
 	}
-	for l.mine && l.work() {
-	}
-	exited = false
-}
-
-// finish tells of the record that the lane leaves unsettled.
-func (l *lane) finish() {
-	f := l.c.a.cfg.Trace.Fenced
-	if f == nil {
-		return
-	}
-	if l.current != nil {
-		f(l.current.m)
-	}
-	if l.batch != nil {
-		for _, m := range l.batch.left {
+	l.cancel()
+	if f := l.c.a.cfg.Trace.Fenced; f != nil {
+		l.mu.Lock()
+		left := l.runner.unsettled()
+		l.mu.Unlock()
+		for _, m := range left {
 			f(m)
 		}
 	}
+	close(l.done)
 }
 
 // push adds what was fetched. It does not wait for room: fetching pauses
@@ -144,26 +150,40 @@ func (l *lane) finish() {
 func (l *lane) push(records []*kgo.Record, high int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, r := range records {
-		if !l.ledger.enter(r.Offset, r.LeaderEpoch) {
+	fresh, from, copied := records, 0, false
+	for i, r := range records {
+		settled, afresh := l.ledger.enter(r.Offset, r.LeaderEpoch)
+		if afresh {
 			// What is queued of the log that was is no more, and what is in
 			// the handler must not settle another record of the same offset.
-			l.committed = -1
-			l.log++
+			l.committed = commitment{position: none}
+			l.cut++
 			l.queue, l.queued, l.bytes = nil, 0, 0
-			l.c.log.Warn("offsets went back: the log was cut or the topic made anew",
-				"topic", l.tp.topic, "partition", l.tp.partition, "offset", r.Offset)
+			l.runner.restarted()
+			fresh, from, copied = records[i:], i, false
+			l.log.Warn("offsets went back: the log was cut or the topic made anew", "offset", r.Offset)
+		}
+		if settled {
+			if !copied {
+				fresh, copied = slices.Clone(records[from:i]), true
+			}
+			notify(l.c.dirty)
+			continue
+		}
+		if copied {
+			fresh = append(fresh, r)
 		}
 		l.bytes += size(r)
 	}
-	l.queue = append(l.queue, chunk{records, high, l.log})
-	l.queued += len(records)
 	l.position = records[len(records)-1].Offset + 1
 	l.high = high
-	if l.reasons[pausedForRoom] == 0 && (l.queued >= maxQueuedRecords || l.bytes >= maxQueuedBytes) {
-		l.pauseLocked(pausedForRoom)
+	if len(fresh) == 0 {
+		return
 	}
-	notify(l.wake)
+	l.queue = append(l.queue, chunk{fresh, high, l.cut})
+	l.queued += len(fresh)
+	l.checkRoom()
+	l.runner.pushed()
 }
 
 // size is about how much memory a record takes.
@@ -175,160 +195,127 @@ func size(r *kgo.Record) int {
 	return n
 }
 
-// pop takes up to limit records that one fetch brought, and waits for some. It
-// returns none when the lane is to end.
+// pop takes up to limit records off the queue that one fetch brought. The caller
+// holds mu.
 func (l *lane) pop(limit int) chunk {
-	for {
-		if l.isDraining() {
-			return chunk{}
-		}
-		l.mu.Lock()
-		if len(l.queue) > 0 {
-			first := &l.queue[0]
-			n := min(limit, len(first.records))
-			popped := chunk{first.records[:n], first.high, first.log}
-			first.records = first.records[n:]
-			if len(first.records) == 0 {
-				l.queue = l.queue[1:]
-			}
-			l.queued -= n
-			for _, r := range popped.records {
-				l.bytes -= size(r)
-			}
-			if l.reasons[pausedForRoom] > 0 && l.queued <= maxQueuedRecords/2 && l.bytes <= maxQueuedBytes/2 {
-				l.resumeLocked(pausedForRoom)
-			}
-			l.mu.Unlock()
-			return popped
-		}
-		l.mu.Unlock()
-		select {
-		case <-l.wake:
-		case <-l.draining:
-		}
+	if len(l.queue) == 0 {
+		return chunk{}
+	}
+	first := &l.queue[0]
+	n := min(limit, len(first.records))
+	popped := chunk{first.records[:n], first.high, first.cut}
+	first.records = first.records[n:]
+	if len(first.records) == 0 {
+		l.queue = l.queue[1:]
+	}
+	l.queued -= n
+	for _, r := range popped.records {
+		l.bytes -= size(r)
+	}
+	return popped
+}
+
+// unpop puts records back to the head of the queue. The caller holds mu.
+func (l *lane) unpop(records []*kgo.Record) {
+	if len(records) == 0 {
+		return
+	}
+	l.queue = slices.Insert(l.queue, 0, chunk{records, l.high, l.cut})
+	l.queued += len(records)
+	for _, r := range records {
+		l.bytes += size(r)
 	}
 }
 
-// messages are the first deliveries of records.
-func (l *lane) messages(c chunk) []*Message {
-	ms := make([]*Message, len(c.records))
-	for i, r := range c.records {
-		ms[i] = published(r)
-		ms[i].Group, ms[i].Attempt, ms[i].log = l.c.sub.Group, 1, c.log
+// checkRoom pauses fetching when enough is fetched, and ends that when half of it
+// is gone. The caller holds mu.
+func (l *lane) checkRoom() {
+	records, bytes := l.runner.waiting()
+	records, bytes = records+l.queued, bytes+l.bytes
+	switch paused := l.reasons[pausedForRoom] > 0; {
+	case !paused && (records >= maxQueuedRecords || bytes >= maxQueuedBytes):
+		l.pauseLocked(pausedForRoom)
+	case paused && records <= maxQueuedRecords/2 && bytes <= maxQueuedBytes/2:
+		l.resumeLocked(pausedForRoom)
 	}
-	return ms
 }
 
-// guard runs a handler's call, and tells a panic or an exit of the goroutine
-// from a return. After an exit it does not return: run goes on elsewhere.
-func (l *lane) guard(call func(), failed func(error)) {
-	returned := false
-	defer func() {
-		if returned {
-			return
+// restore takes over what the group knows of the partition.
+func (l *lane) restore(committed int64, metadata string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.committed = commitment{position{offset: committed, epoch: -1}, metadata}
+	if err := l.ledger.restore(committed, metadata); err != nil {
+		l.log.Warn("the metadata of the committed offset is ignored: records after it that were settled are delivered again",
+			"offset", committed, "error", err)
+	}
+}
+
+// message is the next delivery of a record. notBefore is when it is due, where that
+// is later than its topic says; else zero.
+func (l *lane) message(m *Message, r *kgo.Record, cut int) (notBefore time.Time) {
+	if l.own.kind == sourceTopic {
+		*m = published(r)
+		m.Group, m.Attempt = l.c.sub.Group, 1
+	} else {
+		var err error
+		*m, notBefore, err = returned(r, l.own.source, l.c.sub.Group)
+		if err != nil {
+			l.log.Warn("the headers of a record are not believed: it counts as first published here", "offset", r.Offset, "error", err)
 		}
-		if r := recover(); r != nil {
-			l.c.log.Error("the handler panicked", "topic", l.tp.topic, "partition", l.tp.partition,
-				"panic", r, "stack", string(debug.Stack()))
-			failed(fmt.Errorf("%w: %v", ErrHandlerPanicked, r))
-			return
+	}
+	m.cut = cut
+	if len(l.ledger.failures) > 0 {
+		if f, ok := l.ledger.failures[r.Offset]; ok {
+			m.Attempt, m.FirstFailed = max(m.Attempt, f.attempts+1), f.first
 		}
-		failed(ErrHandlerExited)
-	}()
-	call()
-	returned = true
+	}
+	return notBefore
+}
+
+// due is when a record may be handled. The records of a retry topic are in the
+// order in which the broker took them, and wait for as long as each other.
+func (l *lane) due(r *kgo.Record) time.Time {
+	if l.own.kind != retryTopic {
+		return time.Time{}
+	}
+	return r.Timestamp.Add(l.own.delay)
 }
 
 // settle marks a record as done, unless the lane is fenced: then what the
 // handler did no longer counts, and settle reports false.
 func (l *lane) settle(m *Message) bool {
 	l.mu.Lock()
-	if l.fenceUp {
-		l.mu.Unlock()
-		return false
-	}
-	fresh := m.log == l.log && l.ledger.settle(m.Offset)
+	fenced := l.fenceUp
+	fresh := !fenced && l.markLocked(m)
 	l.mu.Unlock()
 	if fresh {
-		if f := l.c.a.cfg.Trace.Settled; f != nil {
+		l.tellSettled(m)
+	}
+	return !fenced
+}
+
+// markLocked marks a record in the ledger, and reports whether that was news.
+func (l *lane) markLocked(m *Message) bool { return m.cut == l.cut && l.ledger.settle(m.Offset) }
+
+func (l *lane) tellSettled(ms ...*Message) {
+	if f := l.c.a.cfg.Trace.Settled; f != nil {
+		for _, m := range ms {
 			f(m)
 		}
-		notify(l.c.dirty)
 	}
-	return true
-}
-
-// await holds a record until its next attempt, and reports false when the lane
-// is to end first.
-func (l *lane) await(d time.Duration, ms ...*Message) bool {
-	due := time.Now().Add(d)
-	l.setDue(due)
-	defer l.setDue(time.Time{})
-	if f := l.c.a.cfg.Trace.Waiting; f != nil {
-		for _, m := range ms {
-			f(m, due)
-		}
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-l.draining:
-	}
-	return !l.isDraining()
-}
-
-// reject gives a record to OnReject, again and again until it is taken. It
-// reports false when the lane is to end first: the record is held, and the
-// handler is not run for it again while this member has the partition.
-func (l *lane) reject(m *Message, cause error) bool {
-	log := l.c.log.With("topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "attempt", m.Attempt)
-	log.Error("rejecting a record", "error", cause)
-	take := func() error { return l.callOnReject(m, cause) }
-	if l.c.sub.OnReject == nil {
-		letter := deadLettering{a: l.c.a, m: m, cause: cause}
-		take = func() error { return letter.publish(l.ctx) }
-	}
-	policy := l.c.sub.Retry
-	for failed := 1; ; failed++ {
-		err := take()
-		if err == nil {
-			l.setBlocked(nil)
-			return true
-		}
-		if l.isFenced() {
-			return false
-		}
-		d := policy.backoff(failed)
-		switch {
-		case l.c.sub.OnReject == nil && !Retryable(err):
-			// Somebody has to act; until then, look now and then.
-			d = policy.MaxBackoff
-			l.setBlocked(err)
-		case l.c.sub.OnReject != nil && failed >= policy.Attempts:
-			l.setBlocked(err)
-		default:
-			l.setBlocked(nil)
-		}
-		log.Error("the rejected record was not taken, and holds up its partition", "error", err, "next try in", d)
-		if !l.await(d, m) {
-			return false
-		}
-	}
+	notify(l.c.dirty)
 }
 
 // callOnReject runs the subscription's hook on a goroutine of its own, so that
 // one that exits its goroutine fails like any other.
 func (l *lane) callOnReject(m *Message, cause error) error {
-	l.setRunning(1)
-	defer l.setRunning(0)
 	outcome := make(chan error, 1)
 	go func() {
 		err := errors.New("OnReject exited its goroutine")
 		defer func() {
 			if r := recover(); r != nil {
-				l.c.log.Error("OnReject panicked", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset,
-					"panic", r, "stack", string(debug.Stack()))
+				l.log.Error("OnReject panicked", "offset", m.Offset, "panic", r, "stack", string(debug.Stack()))
 				err = fmt.Errorf("OnReject panicked: %v", r)
 			}
 			outcome <- err
@@ -344,23 +331,21 @@ func (l *lane) callOnReject(m *Message, cause error) error {
 	return nil
 }
 
-// drain makes the lane end after what its handler is at.
-func (l *lane) drain() { l.drainIt.Do(func() { close(l.draining) }) }
-
-func (l *lane) isDraining() bool {
-	select {
-	case <-l.draining:
-		return true
-	default:
-		return false
-	}
+// drain makes the lane end after what its handlers are at.
+func (l *lane) drain() {
+	l.drainIt.Do(func() {
+		l.stopping.Store(true)
+		close(l.draining)
+	})
 }
+
+func (l *lane) isDraining() bool { return l.stopping.Load() }
 
 // fence makes the lane end, and settle nothing from here on. It reports
 // whether that cuts off a handler, the first time.
 func (l *lane) fence() bool {
 	l.mu.Lock()
-	cutOff := l.running > 0 && !l.fenceUp
+	cutOff := !l.fenceUp && l.runner.running() > 0
 	l.fenceUp = true
 	l.mu.Unlock()
 	l.drain()
@@ -374,19 +359,41 @@ func (l *lane) isFenced() bool {
 	return l.fenceUp
 }
 
-// uncommitted is the position that the next commit should commit. fenceCommit
-// has the last word on it.
-func (l *lane) uncommitted() (position, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := l.ledger.prefix
-	return p, p.offset >= 0 && p.offset != l.committed
+// commitment is what is committed of a partition.
+type commitment struct {
+	position
+	metadata string
 }
 
-func (l *lane) committedTo(offset int64) {
+// uncommitted is what the next commit should commit. fenceCommit has the last
+// word on it.
+func (l *lane) uncommitted() (commitment, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.committed = offset
+	next := commitment{position: l.ledger.prefix()}
+	if next.offset < 0 {
+		return next, false
+	}
+	if next.offset < l.ledger.next || len(l.ledger.done) > 0 || len(l.ledger.failures) > 0 {
+		var whole bool
+		if next.metadata, whole = l.ledger.encode(l.c.maxMetadata()); !whole {
+			l.log.Warn("not all that is settled fits into the commit's metadata: after a crash some records are delivered again", "offset", next.offset)
+		}
+	}
+	if l.committed.position == none && next.metadata == "" && next.offset == l.ledger.start && !l.pinned {
+		return next, false // where it starts is no news to the group
+	}
+	return next, next.offset != l.committed.offset || next.metadata != l.committed.metadata
+}
+
+// committedTo notes what the group has now, and reports whether the offset is
+// another than before.
+func (l *lane) committedTo(c commitment) (moved bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	moved = l.committed.offset != c.offset
+	l.committed = c
+	return moved
 }
 
 // startAt pins where the group starts in a partition that is new to it, to be
@@ -398,29 +405,11 @@ func (l *lane) committedTo(offset int64) {
 func (l *lane) startAt(offset int64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ledger.prefix == none {
-		l.ledger.prefix = position{offset: offset, epoch: -1}
+	if l.ledger.start < 0 {
+		l.ledger.start, l.pinned = offset, true
 	}
 	notify(l.c.dirty)
-	return l.ledger.prefix.offset
-}
-
-func (l *lane) setDue(t time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.due = t
-}
-
-func (l *lane) setBlocked(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.blocked = err
-}
-
-func (l *lane) setRunning(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.running = n
+	return l.ledger.first()
 }
 
 func (l *lane) pause(r pauseReason) {
@@ -446,5 +435,15 @@ func (l *lane) resumeLocked(r pauseReason) {
 	l.reasons[r]--
 	if !l.fenceUp && !slices.ContainsFunc(l.reasons[:], func(n int) bool { return n > 0 }) {
 		l.c.cl.ResumeFetchPartitions(map[string][]int32{l.tp.topic: {l.tp.partition}})
+	}
+}
+
+// setPaused makes a reason hold once or not at all. The caller holds mu.
+func (l *lane) setPaused(r pauseReason, holds bool) {
+	switch held := l.reasons[r] > 0; {
+	case holds && !held:
+		l.pauseLocked(r)
+	case !holds && held:
+		l.resumeLocked(r)
 	}
 }

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Message is one delivery of a record to a handler. A handler may keep it, and
-// must not change it: other attempts see the same key, value and headers.
+// Message is one delivery of a record to a handler. A handler must not change
+// it: other attempts see the same key, value and headers. It may keep it, which
+// keeps up to 127 others in memory with it.
 type Message struct {
 	// Topic, Partition and Offset say where the record was read from.
 	Topic     string
@@ -33,7 +34,9 @@ type Message struct {
 	// Partition and Offset when the record came back by way of another topic.
 	Origin Origin
 
-	log int // see lane.push
+	cut           int  // see lane.push
+	redriven      int  // see HeaderRedriven
+	timestampType int8 // as in a batch's attributes; -1 when it is not known
 }
 
 // Origin is the place of a record when it was first published.

@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"context"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -62,21 +61,4 @@ func (c chooseTopicPartition) OnNewBatch() {
 	if b, ok := c.TopicPartitioner.(kgo.TopicPartitionerOnNewBatch); ok {
 		b.OnNewBatch()
 	}
-}
-
-// defaultBatchBytes is the largest batch the client sends unless it knows
-// better, a little under the brokers' default of message.max.bytes.
-const defaultBatchBytes = 1_000_012
-
-// sizeLimits are the largest batches that topics take, where that is known to
-// be more than the default.
-type sizeLimits struct{ topics sync.Map }
-
-func (s *sizeLimits) set(topic string, bytes int32) { s.topics.Store(topic, bytes) }
-
-func (s *sizeLimits) of(topic string) int32 {
-	if n, ok := s.topics.Load(topic); ok {
-		return n.(int32)
-	}
-	return defaultBatchBytes
 }

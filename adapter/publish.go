@@ -95,7 +95,8 @@ func (a *Adapter) Publish(ctx context.Context, events ...Event) error {
 		if err != nil {
 			fail(i, err)
 		} else if f := a.cfg.Trace.Published; f != nil {
-			f(ctx, events[i], published(records[i]))
+			m := published(records[i])
+			f(ctx, events[i], &m)
 		}
 	}
 	if failed != nil {
@@ -139,11 +140,12 @@ func (a *Adapter) fill(r *kgo.Record, e Event) (err error) {
 }
 
 // published is an acknowledged record as a message. No group has it yet.
-func published(r *kgo.Record) *Message {
-	return &Message{
+func published(r *kgo.Record) Message {
+	return Message{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
 		Key: r.Key, Value: r.Value, Headers: headers(r), Timestamp: r.Timestamp,
-		Origin: Origin{r.Topic, r.Partition, r.Offset},
+		Origin:        Origin{r.Topic, r.Partition, r.Offset},
+		timestampType: r.Attrs.TimestampType(),
 	}
 }
 
@@ -172,6 +174,11 @@ type outcome struct {
 
 // send hands records to the client. ctx bounds the wait for room in its buffer.
 func (a *Adapter) send(ctx context.Context, records ...*kgo.Record) *sending {
+	return a.sendThen(ctx, func() {}, records...)
+}
+
+// sendThen is send, and calls then for each record that is no longer under way.
+func (a *Adapter) sendThen(ctx context.Context, then func(), records ...*kgo.Record) *sending {
 	s := &sending{
 		a: a, records: records,
 		errs:     make([]error, len(records)),
@@ -187,6 +194,7 @@ func (a *Adapter) send(ctx context.Context, records ...*kgo.Record) *sending {
 			full = s.awaitRoom(ctx, limit.C)
 		}
 		if full != nil {
+			then()
 			s.errs[i] = full
 			continue
 		}
@@ -200,6 +208,7 @@ func (a *Adapter) send(ctx context.Context, records ...*kgo.Record) *sending {
 		s.waiting[i] = true
 		a.cl.Produce(rctx, r, func(_ *kgo.Record, err error) {
 			<-a.room
+			then()
 			s.outcomes <- outcome{i, err}
 		})
 	}

@@ -51,6 +51,7 @@ type Result struct {
 	err         error
 	delay       time.Duration
 	unavailable bool
+	byPolicy    bool // RetryPolicy.Classify has a say
 }
 
 // Commit says that the message is done.
@@ -67,7 +68,9 @@ func RetryAfter(err error, d time.Duration) Result {
 }
 
 // Unavailable is Retry for a message that failed because something it depends
-// on cannot be reached: nothing is wrong with the message itself.
+// on cannot be reached: nothing is wrong with the message itself. Where the
+// subscription has a Gate it is asked: while that is closed the attempt does not
+// count, and the record waits until it opens. Without a Gate it is Retry.
 func Unavailable(err error) Result {
 	return Result{typ: ResultRetry, err: err, unavailable: true}
 }
@@ -75,6 +78,23 @@ func Unavailable(err error) Result {
 // Reject says that the message can never be processed. It goes to the
 // subscription's OnReject, by default the dead-letter topic.
 func Reject(err error) Result { return Result{typ: ResultReject, err: err} }
+
+// FromError is the result for an error: what RetryPolicy.Classify of the
+// subscription says, and without that Commit for nil, Reject for an error that
+// says, by a method Retryable() bool somewhere in its tree, that trying again
+// cannot help, and Retry for any other.
+func FromError(err error) Result {
+	r := Retry(err)
+	var says interface{ Retryable() bool }
+	switch {
+	case err == nil:
+		r = Commit()
+	case errors.As(err, &says) && !says.Retryable():
+		r = Reject(err)
+	}
+	r.byPolicy = true
+	return r
+}
 
 // Type is what was decided. The zero Result says ResultReject.
 func (r Result) Type() ResultType {

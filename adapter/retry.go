@@ -1,15 +1,17 @@
 package adapter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
 // RetryPolicy says how often a record is tried, and how long to wait between
-// attempts. Attempts wait in place: the record keeps its position, and its
-// partition waits behind it.
+// attempts. In place, the record keeps its position, and what the subscription's
+// Order says waits behind it. With Tiers it can also wait on topics of their own.
 type RetryPolicy struct {
 	// Attempts is how often the handler runs for a record at most, the first
 	// included. When they are used up the record goes to OnReject. Zero means
@@ -23,6 +25,32 @@ type RetryPolicy struct {
 	// MaxBackoff is the longest wait. Zero means 30 seconds, or MinBackoff
 	// where that is longer.
 	MaxBackoff time.Duration
+	// Tiers are the delays of the group's retry topics, shortest first, in whole
+	// milliseconds, none twice: see RetryTopic. A record goes to the first after a few attempts in place (see
+	// InPlace), and each time it fails there to the next one; the last is used
+	// again and again. While it waits there it holds up nothing. RetryAfter goes to
+	// the shortest that is long enough. Only Unordered subscriptions move records
+	// there, and others at the limit where OnHeldLimit is Hop; else Tiers is refused. None means that records stay in
+	// their place. All attempts count together.
+	Tiers []time.Duration
+	// InPlace is how often the handler runs for a record before it goes to the
+	// first of Tiers; a RetryAfter that is longer than MaxBackoff goes there at
+	// once. Zero means 3.
+	InPlace int
+	// MaxAge is how long a record may fail: after an attempt that ends later
+	// than that after the first failure, it goes to OnReject, whatever Attempts
+	// says. The time in which Subscription.Gate was closed does not count. Zero
+	// means for ever.
+	MaxAge time.Duration
+	// HandlerTimeout is how long a handler may take for one attempt. Then its
+	// context is cancelled, with ErrHandlerTimeout as the cause, and the record
+	// is tried again whatever the handler returns. One that ignores its context
+	// for 10 seconds more is logged, and counted in Status. Zero means as long
+	// as it likes.
+	HandlerTimeout time.Duration
+	// Classify makes the Result for FromError. It is called by several
+	// goroutines. Nil means what FromError says.
+	Classify func(err error) Result
 }
 
 func (p RetryPolicy) check() error {
@@ -36,6 +64,14 @@ func (p RetryPolicy) check() error {
 		return bad("MinBackoff", "is negative: leave it zero for the default of 200ms")
 	case p.MaxBackoff < 0:
 		return bad("MaxBackoff", "is negative: leave it zero for the default of 30s")
+	case p.InPlace < 0:
+		return bad("InPlace", "is negative: leave it zero for the default of 3")
+	case !slices.IsSorted(p.Tiers):
+		return bad("Tiers", fmt.Sprintf("are %v: name the shortest first", p.Tiers))
+	case p.MaxAge < 0:
+		return bad("MaxAge", "is negative: leave it zero for no limit")
+	case p.HandlerTimeout < 0:
+		return bad("HandlerTimeout", "is negative: leave it zero for no limit")
 	case p.MaxBackoff != 0 && p.MaxBackoff < p.MinBackoff:
 		return bad("MaxBackoff", fmt.Sprintf("is %v, less than MinBackoff, %v", p.MaxBackoff, p.MinBackoff))
 	}
@@ -52,6 +88,8 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 			p.MinBackoff = min(p.MinBackoff, p.MaxBackoff)
 		}
 	}
+	p.InPlace = cmp.Or(p.InPlace, 3)
+	p.Tiers = slices.Clone(p.Tiers)
 	if p.MaxBackoff == 0 {
 		p.MaxBackoff = max(30*time.Second, p.MinBackoff)
 	}

@@ -135,6 +135,7 @@ func TestRetry_aHandlerThatPanicsOrExitsIsTriedAgain(t *testing.T) {
 					return adapter.Commit()
 				})
 				s.Retry.Attempts = 3
+				s.Order = adapter.ByPartition
 				h.Subscribe(s)
 				recs := h.PublishAll(event{"t", "", "bad"}, event{"t", "", "good"})
 				h.Settle()

@@ -2,13 +2,17 @@ package adapter
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
 
 // Status is what a consumer is at.
 type Status struct {
-	Group      string
+	Group string
+	// Topics are those that it consumes, by name: those of the subscription, and
+	// of the adapter's own the retry topics, and the redrive topics where
+	// Subscription.Redrive is set.
 	Topics     []string
 	Partitions []PartitionStatus // those assigned, by topic and partition
 	// Joined says that the group has taken this member in, with or without
@@ -17,6 +21,14 @@ type Status struct {
 	// Fenced is how many handlers still run for partitions that were taken
 	// away. Their results will not count.
 	Fenced int
+	// Stuck is how many handlers ignore that their context was cancelled more
+	// than 10 seconds ago, by RetryPolicy.HandlerTimeout or because their
+	// partition was taken away.
+	Stuck int
+	// Gate is why Subscription.Gate is closed; nil while it is open. GateAsked is
+	// when it last answered; zero before that, and without a Gate.
+	Gate      error
+	GateAsked time.Time
 }
 
 // PartitionStatus is what a consumer is at in one partition.
@@ -29,20 +41,25 @@ type PartitionStatus struct {
 	// brought something.
 	Position, HighWatermark int64
 	// Settled is the offset before which everything is settled; -1 before the
-	// first fetch that brought something. Committed is what this member has
-	// committed of that; -1 before it has committed something.
+	// first fetch that brought something. Committed is what the group has of
+	// that; -1 when it has nothing.
 	Settled, Committed int64
 
-	Queued   int       // records fetched that wait for the handler
-	InFlight int       // records in the handler, or in OnReject
-	Held     int       // records that wait for their next attempt: 0 or 1, or a batch
-	Due      time.Time // when the next attempt is; zero when none is held
-	// Blocked is why a rejected record cannot be put anywhere until somebody
-	// acts: its dead letter was refused for good, or OnReject has failed as
-	// often as RetryPolicy.Attempts allows. It holds up the partition, and is
-	// still tried again.
+	Queued   int // records fetched that wait for the handler, or for others of their key
+	InFlight int // records in the handler, or on their way to where they go from it
+	// Held is how many records wait for their next attempt: on a retry topic, all
+	// that are queued. Stalled is how many of those queued wait behind them. See
+	// Subscription.MaxHeldRecords.
+	Held, Stalled int
+	Due           time.Time // when the next attempt is; zero when none is held
+	// Full is why no more records are started; nil while they are.
+	Full error
+	// Blocked is why a record cannot get where it is to go until somebody acts: its
+	// retry topic or dead-letter topic refused it for good, or OnReject has failed
+	// as often as RetryPolicy.Attempts allows. It is held, and still tried again.
 	Blocked error
-	// Paused are the reasons for which the partition is not fetched.
+	// Paused are the reasons for which the partition is not fetched, in words; none
+	// while it is.
 	Paused []string
 }
 
@@ -54,11 +71,13 @@ func (p PartitionStatus) Lag() int64 {
 
 // Status is what the consumer is at now.
 func (c *Consumer) Status() Status {
-	s := Status{Group: c.sub.Group, Topics: c.sub.Topics}
+	s := Status{Group: c.sub.Group, Topics: sortedKeys(c.topics)}
+	s.GateAsked, s.Gate = c.gate.lastAnswer()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Fenced, s.Joined = len(c.fenced), c.joined
+	s.Fenced, s.Joined, s.Stuck = len(c.fenced), c.joined, c.stuck
 	for _, l := range c.lanes {
+		s.Stuck += int(l.stuck.Load())
 		s.Partitions = append(s.Partitions, l.status())
 	}
 	slices.SortFunc(s.Partitions, func(a, b PartitionStatus) int {
@@ -73,16 +92,45 @@ func (l *lane) status() PartitionStatus {
 	p := PartitionStatus{
 		Topic: l.tp.topic, Partition: l.tp.partition,
 		Position: l.position, HighWatermark: l.high,
-		Settled: l.ledger.first(), Committed: l.committed,
-		Queued: l.queued, InFlight: l.running, Due: l.due, Blocked: l.blocked,
+		Settled: l.ledger.first(), Committed: l.committed.offset,
+		Queued: l.queued,
 	}
-	if !l.due.IsZero() {
-		p.Held = 1
-	}
+	l.runner.status(&p)
 	for r, n := range l.reasons {
 		if n > 0 {
 			p.Paused = append(p.Paused, pauseReasonNames[r])
 		}
 	}
 	return p
+}
+
+func (s *scheduler) status(p *PartitionStatus) {
+	for _, r := range s.runs {
+		if r.begun() > r.flushed || r.items[0].task != nil {
+			p.InFlight++
+		}
+		p.Queued += r.end() - r.begun()
+	}
+	p.Queued += s.keys.waiting.records
+	p.Held, p.Stalled, p.Full = len(s.held)+len(s.gated), s.keys.stalled.records, s.full
+	if len(s.held) > 0 {
+		p.Due = s.held[0].due
+	}
+	if queue := s.l.queue; len(queue) > 0 {
+		if due := s.l.due(queue[0].records[0]); due.After(time.Now()) {
+			p.Held, p.Stalled = p.Held+p.Queued, p.Queued
+			if p.Due.IsZero() || due.Before(p.Due) {
+				p.Due = due
+			}
+		}
+	}
+	if s.full != nil || s.order == ByPartition && len(s.open) > 0 {
+		p.Stalled = p.Queued // all of them
+	}
+	first := int64(math.MaxInt64)
+	for t := range s.open {
+		if t.blocked != nil && t.m.Offset < first {
+			first, p.Blocked = t.m.Offset, t.blocked
+		}
+	}
 }

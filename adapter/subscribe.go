@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -30,32 +31,101 @@ type Subscription struct {
 	Topics []string
 	// Group is the consumer group. Its members share the partitions.
 	Group string
-	// Handler decides about each record, one at a time for each partition,
-	// in the order of offsets. A record that is being retried holds up those
-	// behind it in its partition, and no others.
+	// Handler decides about each record. Order says which records it may have at
+	// once: by default it is called by several goroutines for each partition.
 	Handler Handler
+	// Order is what of a partition runs at once, and what waits behind a record
+	// that is being retried. The zero value is ByKey.
+	Order Order
+	// MaxInFlight is how many records of one partition are in the handler at
+	// once at most. Zero means 64, or 1 with ByPartition, which has no other.
+	MaxInFlight int
 	// Retry says how often, and when, a record is tried again. The zero
 	// value is a working default.
 	Retry RetryPolicy
+	// MaxHeldRecords is how many records of one partition may wait for another
+	// attempt, or behind one that does. MaxHeldAge is how long one may. At either
+	// limit, and when what is known of the held records fills the metadata of a
+	// commit (at 130 to 300 records, by how far they lie apart), no other
+	// record of the partition is started, and fetching it pauses, until there is
+	// room: Consumer.Status says so. Zero means 200, and 24 hours.
+	MaxHeldRecords int
+	MaxHeldAge     time.Duration
+	// OnHeldLimit is what happens then. The zero value is Block: what is said
+	// above. Hop moves records on to retry topics instead.
+	OnHeldLimit HeldLimit
+	// CountBeforeRun commits the number of an attempt before it begins. A record
+	// that ends the process is then given up after RetryPolicy.Attempts, too. It
+	// costs a commit an attempt.
+	CountBeforeRun bool
+	// Gate says whether what the handler depends on is there: nil is yes. It is
+	// asked before handlers run, once a second at most. While it returns an
+	// error, or does not answer within 10 seconds, no handler runs, fetching
+	// pauses, no attempt is used, and it is asked again and again with the
+	// backoff of Retry. Its context ends with the consumer. Nil is always open.
+	Gate func(ctx context.Context) error
 	// OnReject takes a record that is rejected, or whose attempts are used
 	// up, with the reason. The record is settled once it returns nil; until
 	// then it is called again, with backoff. Nil publishes the record to the
-	// group's dead-letter topic: see DeadLetterTopic.
+	// group's dead-letter topic: see DeadLetterTopic. It is called by several
+	// goroutines at once; a panic counts as an error. Its ctx ends when the
+	// partition is taken away.
 	OnReject func(ctx context.Context, m *Message, cause error) error
 	// StartFrom is where the group starts in partitions that are new to it.
 	// The zero value is FromEarliest.
 	StartFrom StartOffset
+	// Redact takes out of an error's text what must not be kept in a header of
+	// a retry or dead-letter topic, such as a customer's data. It is called
+	// with all of the text, before it is cut, from several goroutines at a
+	// time. When it panics the header says only that. Nil keeps everything.
+	// The log has errors as they are.
+	Redact func(text string) string
+	// SpringHeaders also writes the headers of Spring Kafka's
+	// DeadLetterPublishingRecoverer, kafka_dlt-exception-message and others, to
+	// dead letters, for tools that read those. A dead letter then loses headers
+	// of these names that the record brought.
+	SpringHeaders bool
+	// Mode is the group's protocol. The zero value is Classic.
+	Mode Mode
+	// InstanceID makes the consumer a static member of the group (KIP-345): one
+	// that keeps its partitions when it is closed and comes back with the same id
+	// within the session timeout, without a rebalance. No two consumers of a group
+	// may have the same: the one that came first stops with FENCED_INSTANCE_ID, as
+	// Consumer.Err tells. Empty makes it a dynamic one. It needs Mode Classic.
+	InstanceID string
+	// LeaveOnClose has a static member leave the group when it is closed. It needs
+	// an InstanceID; members without one always leave.
+	LeaveOnClose bool
+	// NoTopicCreation only verifies the topics that the adapter needs for the
+	// group. When some are missing the subscription is refused with a
+	// MissingTopicsError, which says how to create them.
+	NoTopicCreation bool
+	// Redrive makes the group take back what Adapter.Redrive puts on its
+	// redrive topics, of which it then has one for each of Topics. OnReject
+	// must be nil.
+	Redrive bool
 }
 
-// BatchSubscription is what SubscribeBatch needs to know. Its fields are those
-// of Subscription, with a BatchHandler.
+// BatchSubscription is what SubscribeBatch needs to know. Topics, Group and Handler
+// are required. A field that Subscription has too means the same here, and a
+// ConfigError names it as Subscription's. Batches keep the order of their partition
+// and never go to retry topics: of Retry, Tiers is refused, and InPlace and Classify
+// do nothing.
 type BatchSubscription struct {
-	Topics    []string
-	Group     string
-	Handler   BatchHandler
-	Retry     RetryPolicy
-	OnReject  func(ctx context.Context, m *Message, cause error) error
-	StartFrom StartOffset
+	Topics          []string
+	Group           string
+	Handler         BatchHandler
+	Retry           RetryPolicy
+	Gate            func(ctx context.Context) error
+	OnReject        func(ctx context.Context, m *Message, cause error) error
+	StartFrom       StartOffset
+	Redact          func(text string) string
+	SpringHeaders   bool
+	Mode            Mode
+	InstanceID      string
+	LeaveOnClose    bool
+	NoTopicCreation bool
+	Redrive         bool
 	// NoAutoResolve settles only what the handler resolved, when it returns
 	// nil. The rest is delivered again: at once if the handler resolved
 	// something, else after a backoff.
@@ -69,6 +139,22 @@ type subscription struct {
 	noAutoResolve bool
 }
 
+func (s subscription) headerStyle() headerStyle {
+	return headerStyle{redact: s.Redact, spring: s.SpringHeaders}
+}
+
+// ownTopics are the topics that the adapter needs for the subscription.
+func (s subscription) ownTopics() ownTopicsSpec {
+	return ownTopicsSpec{
+		group:       s.Group,
+		sources:     slices.Compact(slices.Sorted(slices.Values(s.Topics))),
+		tiers:       s.Retry.Tiers,
+		deadLetters: s.OnReject == nil,
+		redrive:     s.Redrive,
+		mayCreate:   !s.NoTopicCreation,
+	}
+}
+
 func (s Subscription) check() error {
 	bad := func(field, problem string) error {
 		return &ConfigError{Field: "Subscription." + field, Problem: problem}
@@ -80,10 +166,47 @@ func (s Subscription) check() error {
 		return bad("Topics", "is empty: name at least one topic")
 	case slices.Contains(s.Topics, ""):
 		return bad("Topics", "has an empty name")
+	case orderNames[s.Order] == "":
+		return bad("Order", fmt.Sprintf("is %d: want ByKey, ByPartition or Unordered", s.Order))
+	case s.MaxInFlight < 0:
+		return bad("MaxInFlight", "is negative: leave it zero for the default of 64")
+	case s.MaxInFlight > 1 && s.Order == ByPartition:
+		return bad("MaxInFlight", fmt.Sprintf("is %d: ByPartition runs one record at a time", s.MaxInFlight))
+	case s.MaxHeldRecords < 0:
+		return bad("MaxHeldRecords", "is negative: leave it zero for the default of 200")
+	case heldLimitNames[s.OnHeldLimit] == "":
+		return bad("OnHeldLimit", fmt.Sprintf("is %d: want Block or Hop", s.OnHeldLimit))
+	case s.OnHeldLimit == Hop && len(s.Retry.Tiers) == 0:
+		return bad("OnHeldLimit", "is Hop, which needs Retry.Tiers to hop to")
+	case len(s.Retry.Tiers) > 0 && s.Order != Unordered && s.OnHeldLimit != Hop:
+		return bad("Retry.Tiers", fmt.Sprintf("are of no use: records of a %v subscription stay in their place, unless OnHeldLimit is Hop", s.Order))
+	case s.MaxHeldAge < 0:
+		return bad("MaxHeldAge", "is negative: leave it zero for the default of 24h")
+	case modeNames[s.Mode] == "":
+		return bad("Mode", fmt.Sprintf("is %d: want Classic or ServerSide", s.Mode))
+	case s.InstanceID != "" && s.Mode != Classic:
+		return bad("InstanceID", fmt.Sprintf("is %q, which Mode %v cannot have: leave it empty, or choose Classic", s.InstanceID, s.Mode))
+	case s.LeaveOnClose && s.InstanceID == "":
+		return bad("LeaveOnClose", "is for static members: give an InstanceID; others always leave")
 	case s.StartFrom != FromEarliest && s.StartFrom != FromLatest:
 		return bad("StartFrom", fmt.Sprintf("is %d: want FromEarliest or FromLatest", s.StartFrom))
 	}
+	if s.Redrive && s.OnReject != nil {
+		return bad("Redrive", "needs dead letters to take back: leave OnReject nil")
+	}
 	return s.Retry.check()
+}
+
+func (s Subscription) withDefaults() Subscription {
+	s.Topics = slices.Clone(s.Topics)
+	s.Retry = s.Retry.withDefaults()
+	if s.Order == ByPartition {
+		s.MaxInFlight = 1
+	}
+	s.MaxInFlight = cmp.Or(s.MaxInFlight, 64)
+	s.MaxHeldRecords = cmp.Or(s.MaxHeldRecords, 200)
+	s.MaxHeldAge = cmp.Or(s.MaxHeldAge, 24*time.Hour)
+	return s
 }
 
 // Subscribe runs a handler for the records of some topics, as a member of a
@@ -92,8 +215,9 @@ func (s Subscription) check() error {
 // background; Consumer.Status tells.
 //
 // A Subscription that cannot work is refused with a ConfigError, a topic that
-// does not exist with an UnknownTopicError, and brokers that do not answer
-// with a NotConnectedError.
+// does not exist with an UnknownTopicError, one that the adapter needs and may
+// not create with a MissingTopicsError, one that exists and cannot serve with a
+// TopicMismatchError, and brokers that do not answer with a NotConnectedError.
 func (a *Adapter) Subscribe(ctx context.Context, s Subscription) (*Consumer, error) {
 	if s.Handler == nil {
 		return nil, &ConfigError{Field: "Subscription.Handler", Problem: "is nil"}
@@ -109,11 +233,20 @@ func (a *Adapter) SubscribeBatch(ctx context.Context, s BatchSubscription) (*Con
 	}
 	return a.subscribe(ctx, subscription{
 		Subscription: Subscription{
-			Topics:    s.Topics,
-			Group:     s.Group,
-			Retry:     s.Retry,
-			OnReject:  s.OnReject,
-			StartFrom: s.StartFrom,
+			Topics:          s.Topics,
+			Group:           s.Group,
+			Order:           ByPartition,
+			Retry:           s.Retry,
+			Gate:            s.Gate,
+			OnReject:        s.OnReject,
+			StartFrom:       s.StartFrom,
+			Redact:          s.Redact,
+			SpringHeaders:   s.SpringHeaders,
+			Mode:            s.Mode,
+			InstanceID:      s.InstanceID,
+			LeaveOnClose:    s.LeaveOnClose,
+			NoTopicCreation: s.NoTopicCreation,
+			Redrive:         s.Redrive,
 		},
 		batch:         s.Handler,
 		noAutoResolve: s.NoAutoResolve,
@@ -124,31 +257,15 @@ func (a *Adapter) subscribe(ctx context.Context, s subscription) (*Consumer, err
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	s.Topics = slices.Clone(s.Topics)
-	s.Retry = s.Retry.withDefaults()
+	s.Subscription = s.withDefaults()
+	if err := s.ownTopics().check(); err != nil {
+		return nil, err
+	}
 	if err := a.conn.await(ctx); err != nil {
 		return nil, err
 	}
-	topics, err := a.describe(ctx, s.Topics...)
-	if err != nil {
+	if err := a.ensureOwnTopics(ctx, s.ownTopics()); err != nil {
 		return nil, err
-	}
-	for _, t := range s.Topics {
-		if _, ok := topics[t]; !ok {
-			return nil, &UnknownTopicError{Topic: t, Err: errNoSuchTopic}
-		}
-	}
-	// A topic made just now may not show its partitions yet, and its
-	// dead-letter topic must have as many.
-	if slices.ContainsFunc(s.Topics, func(t string) bool { return topics[t].partitions == 0 }) {
-		if topics, err = a.awaitUsable(ctx, s.Topics...); err != nil {
-			return nil, err
-		}
-	}
-	if s.OnReject == nil {
-		if err := a.ensureDeadLetterTopics(ctx, s.Group, topics); err != nil {
-			return nil, err
-		}
 	}
 	c := newConsumer(a, s)
 	if err := a.start(c); err != nil {
@@ -164,24 +281,24 @@ func (c *Consumer) groupOptions() []kgo.Opt {
 	if c.sub.StartFrom == FromLatest {
 		start = kgo.NewOffset().AtEnd()
 	}
-	return []kgo.Opt{
+	return append(c.sub.modeOptions(), []kgo.Opt{
 		kgo.ConsumerGroup(c.sub.Group),
-		kgo.ConsumeTopics(c.sub.Topics...),
+		kgo.ConsumeTopics(sortedKeys(c.topics)...),
 		kgo.ConsumeStartOffset(start),
 		// Where the log was cut under a consumer, what is left is handled
 		// again rather than skipped. The client's default is a minute back.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
 		// Kafka's own default. A partition that becomes known while a fetch
 		// waits is asked for after it, and the client would wait 5 seconds.
 		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.BlockRebalanceOnPoll(),
+		kgo.OnOffsetsFetched(c.restore),
 		kgo.AdjustFetchOffsetsFn(c.pinStart),
 		kgo.OnPartitionsAssigned(c.whenReady(c.assigned)),
 		kgo.OnPartitionsRevoked(c.whenReady(c.revoked)),
 		kgo.OnPartitionsLost(c.whenReady(c.lost)),
-	}
+	}...)
 }
 
 // whenReady makes a callback of the client's wait for start: the client may
@@ -198,8 +315,8 @@ func (c *Consumer) whenReady(f func(map[string][]int32)) func(context.Context, *
 // long enough for most, and short enough that the group, which waits for the
 // rebalance timeout and hears of it one heartbeat late, does not expel this
 // member.
-func grace(cl *kgo.Client) time.Duration {
-	rebalance, _ := cl.OptValue(kgo.RebalanceTimeout).(time.Duration)
-	heartbeat, _ := cl.OptValue(kgo.HeartbeatInterval).(time.Duration)
+func (c *Consumer) grace() time.Duration {
+	rebalance, _ := c.cl.OptValue(kgo.RebalanceTimeout).(time.Duration)
+	heartbeat, _ := c.cl.OptValue(kgo.HeartbeatInterval).(time.Duration)
 	return max(rebalance/10, (rebalance-heartbeat)*3/4)
 }

@@ -7,12 +7,14 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
+
+var errNoSuchTopic = errors.New("it does not exist")
 
 // TopicSpec is a topic as it should be.
 type TopicSpec struct {
@@ -32,7 +34,8 @@ type TopicSpec struct {
 // EnsureTopics creates the topics that are missing, and waits until all of
 // them can be used. A topic that exists already is verified: where it differs
 // from its TopicSpec, a TopicMismatchError names the difference, and the topic
-// is left as it is. Losing a race to create a topic is no error.
+// is left as it is. Losing a race to create a topic is no error. Other errors are a
+// ConfigError, NotConnectedError, RefusedError, TimeoutError or ErrClosed.
 func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 	names := make([]string, 0, len(specs))
 	for _, s := range specs {
@@ -54,11 +57,19 @@ func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 	if err != nil {
 		return err
 	}
+	var missing []TopicSpec
 	for _, s := range specs {
 		if _, ok := have[s.Name]; !ok {
-			if err := a.createTopic(ctx, s); err != nil {
-				return err
-			}
+			missing = append(missing, s)
+		}
+	}
+	refusals, err := a.createTopics(ctx, missing...)
+	if err != nil {
+		return err
+	}
+	for _, s := range missing {
+		if err := refusals[s.Name]; err != nil && !errors.Is(err, kerr.TopicAlreadyExists) { // else somebody was faster
+			return fmt.Errorf("create topic %q: %w", s.Name, err)
 		}
 	}
 	have, err = a.awaitUsable(ctx, names...)
@@ -73,34 +84,52 @@ func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 	return nil
 }
 
-func (a *Adapter) createTopic(ctx context.Context, s TopicSpec) error {
-	partitions, replication := s.Partitions, s.Replication
-	if partitions == 0 {
-		partitions = -1 // KIP-464: the broker's default
-	}
-	if replication == 0 {
-		replication = -1
-	}
-	configs := map[string]*string{}
-	for k, v := range s.Configs {
-		configs[k] = &v
-	}
-	res, err := a.admin.CreateTopics(ctx, partitions, replication, configs, s.Name)
-	if err == nil {
-		err = res[s.Name].Err
-		if msg := res[s.Name].ErrMessage; err != nil && msg != "" && !errors.Is(err, kerr.TopicAlreadyExists) {
-			err = fmt.Errorf("%w (%s)", err, msg)
+// createTopics creates topics in one request, and tells for each of them why
+// not, by name.
+func (a *Adapter) createTopics(ctx context.Context, specs ...TopicSpec) (refusals map[string]error, err error) {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.TimeoutMillis = int32(a.cfg.ConnectTimeout.Milliseconds())
+	asked := map[string]bool{}
+	for _, s := range specs {
+		if asked[s.Name] { // the broker would refuse both
+			continue
 		}
+		asked[s.Name] = true
+		t := kmsg.NewCreateTopicsRequestTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = s.Name, s.Partitions, s.Replication
+		if s.Partitions == 0 {
+			t.NumPartitions = -1 // KIP-464: the broker's default
+		}
+		if s.Replication == 0 {
+			t.ReplicationFactor = -1
+		}
+		for _, k := range sortedKeys(s.Configs) {
+			c := kmsg.NewCreateTopicsRequestTopicConfig()
+			c.Name, c.Value = k, kmsg.StringPtr(s.Configs[k])
+			t.Configs = append(t.Configs, c)
+		}
+		req.Topics = append(req.Topics, t)
 	}
-	switch {
-	case err == nil:
-		a.cfg.Logger.Info("created a topic", "topic", s.Name, "partitions", res[s.Name].NumPartitions)
-		return nil
-	case errors.Is(err, kerr.TopicAlreadyExists): // somebody was faster
-		return nil
-	default:
-		return fmt.Errorf("create topic %q: %w", s.Name, a.adminError(ctx, err))
+	if len(req.Topics) == 0 {
+		return nil, nil
 	}
+	res, err := req.RequestWith(ctx, a.cl)
+	if err != nil {
+		return nil, fmt.Errorf("create topics %s: %w", strings.Join(sortedKeys(asked), ", "), a.adminError(ctx, err))
+	}
+	refusals = map[string]error{}
+	for _, t := range res.Topics {
+		err := kerr.ErrorForCode(t.ErrorCode)
+		if err == nil {
+			a.cfg.Logger.Info("created a topic", "topic", t.Topic, "partitions", t.NumPartitions)
+			continue
+		}
+		if t.ErrorMessage != nil && *t.ErrorMessage != "" {
+			err = fmt.Errorf("%w (%s)", err, *t.ErrorMessage)
+		}
+		refusals[t.Topic] = a.adminError(ctx, err)
+	}
+	return refusals, nil
 }
 
 // verifyTopic compares what was asked for with what there is.
@@ -117,11 +146,16 @@ func (a *Adapter) verifyTopic(ctx context.Context, s TopicSpec, have topicInfo) 
 	if len(s.Configs) == 0 {
 		return nil
 	}
-	configs, err := a.topicConfigs(ctx, s.Name)
+	keys := sortedKeys(s.Configs)
+	all, err := a.configsOf(ctx, []string{s.Name}, keys...)
+	if err == nil {
+		err = all[s.Name].err
+	}
 	if err != nil {
 		return err
 	}
-	for _, k := range sortedKeys(s.Configs) {
+	configs := all[s.Name].values
+	for _, k := range keys {
 		have, ok := configs[k]
 		if !ok {
 			have = "the broker's default"
@@ -133,24 +167,39 @@ func (a *Adapter) verifyTopic(ctx context.Context, s TopicSpec, have topicInfo) 
 	return nil
 }
 
-// topicConfigs are the values in force for a topic.
-func (a *Adapter) topicConfigs(ctx context.Context, topic string) (map[string]string, error) {
-	res, err := a.admin.DescribeTopicConfigs(ctx, topic)
-	if err == nil {
-		var rc kadm.ResourceConfig
-		rc, err = res.On(topic, nil)
-		if err == nil {
-			err = rc.Err
-		}
-		if err == nil {
-			values := map[string]string{}
-			for _, c := range rc.Configs {
-				values[c.Key] = c.MaybeValue()
-			}
-			return values, nil
-		}
+// topicConfigs are configurations of a topic, or why they cannot be told.
+type topicConfigs struct {
+	values map[string]string
+	err    error
+}
+
+// configsOf are the values in force for some configurations of topics.
+func (a *Adapter) configsOf(ctx context.Context, topics []string, keys ...string) (map[string]topicConfigs, error) {
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	for _, t := range topics {
+		of := kmsg.NewDescribeConfigsRequestResource()
+		of.ResourceType, of.ResourceName, of.ConfigNames = kmsg.ConfigResourceTypeTopic, t, keys
+		req.Resources = append(req.Resources, of)
 	}
-	return nil, fmt.Errorf("describe the configuration of topic %q: %w", topic, a.adminError(ctx, err))
+	res, err := req.RequestWith(ctx, a.cl)
+	if err != nil {
+		return nil, fmt.Errorf("describe the configurations of topics %s: %w", strings.Join(topics, ", "), a.adminError(ctx, err))
+	}
+	all := map[string]topicConfigs{}
+	for _, r := range res.Resources {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+			all[r.ResourceName] = topicConfigs{err: fmt.Errorf("describe the configuration of topic %q: %w", r.ResourceName, a.adminError(ctx, err))}
+			continue
+		}
+		values := map[string]string{}
+		for _, c := range r.Configs {
+			if c.Value != nil {
+				values[c.Name] = *c.Value
+			}
+		}
+		all[r.ResourceName] = topicConfigs{values: values}
+	}
+	return all, nil
 }
 
 // maxMessageBytes is the topic's max.message.bytes, or the broker's default
@@ -165,8 +214,8 @@ func maxMessageBytes(configs map[string]string) int32 {
 // topicInfo is what the brokers say of a topic.
 type topicInfo struct {
 	partitions  int
-	replication int // of the partition that has the fewest replicas
-	usable      bool
+	replication int  // of the partition that has the fewest replicas
+	usable      bool // every partition has a leader
 }
 
 // describe tells about those of the topics that exist. It asks the brokers

@@ -14,7 +14,8 @@ type Trace struct {
 	// with ctx. The message is the record that it became.
 	Published func(ctx context.Context, e Event, m *Message)
 
-	// Subscribed: a consumer was made.
+	// Subscribed: a consumer of topics was made. Those of the adapter's own
+	// that it consumes are among them.
 	Subscribed func(g GroupMember, topics []string)
 	// Stopped: a consumer has ended; with an error, because the group or the
 	// broker refused it for good.
@@ -31,12 +32,21 @@ type Trace struct {
 	// group has given them away already, and nothing could be committed.
 	Revoked func(g GroupMember, partitions map[string][]int32, lost bool)
 
-	// Delivered: the handler is about to run.
-	Delivered func(m *Message)
+	// Gate: Subscription.Gate has closed, with that error, or opened again.
+	Gate func(g GroupMember, closed error)
+
+	// Delivered: the handler is about to run, with the context returned:
+	// the one given, or one made from it. A batch handler's is handed on from
+	// message to message.
+	Delivered func(ctx context.Context, m *Message) context.Context
 	// Returned: the handler has returned, after that time.
 	Returned func(m *Message, r Result, took time.Duration)
 	// Waiting: the record waits until then for its next attempt.
 	Waiting func(m *Message, due time.Time)
+	// Hopped: a retry topic has the record, at that place, where it waits for its
+	// next attempt. The cause is what the last attempt failed with; nil when there
+	// was none, because the record was not due yet.
+	Hopped func(m *Message, cause error, at Origin)
 	// DeadLettered: the dead-letter topic has the record, at that place.
 	DeadLettered func(m *Message, cause error, at Origin)
 	// Rejected: the subscription's OnReject took the record.

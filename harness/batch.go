@@ -1,8 +1,9 @@
 package harness
 
 import (
+	"cmp"
 	"context"
-	"slices"
+	"fmt"
 	"sync"
 	"time"
 
@@ -14,14 +15,24 @@ import (
 type BatchConfig struct {
 	Partition int32
 	Group     string
-	// FirstOffset is the offset of the first message that has none of its
-	// own. The next ones follow.
+	// FirstOffset is the offset of the first message. The next ones follow,
+	// where they have none of their own.
 	FirstOffset int64
 	// HighWatermark is the partition's. Zero means the offset after the last
 	// message, so that there is no lag.
 	HighWatermark int64
-	// Members replaces members of the batch. What is replaced is not
-	// recorded.
+	// Defaults is laid under each message: what the message leaves zero is as
+	// here, and where this is zero too, as NewBatch says. It has no offset. For
+	// tombstones leave its Value nil.
+	Defaults adapter.Message
+	// Stale is when IsStale becomes true, for good: the partition is being
+	// taken away. Stopped is when IsRunning becomes false, for good, and
+	// IsStale true with it: the consumer is closing. Nil means never. From
+	// then on Heartbeat and CommitOffsetsIfNecessary return adapter.ErrStale,
+	// and nothing is left to be committed.
+	Stale, Stopped When
+	// Members replaces members of the batch. Calls of controls are recorded all
+	// the same.
 	Members adapter.BatchFuncs
 }
 
@@ -30,31 +41,23 @@ type BatchConfig struct {
 type Batch struct {
 	*adapter.Batch
 
-	mu    sync.Mutex
-	calls BatchCalls
-}
+	config BatchConfig
+	made   time.Time
 
-// BatchCalls are the controls that a handler called on a batch, in order.
-type BatchCalls struct {
-	Resolved   []int64     // the offsets given to ResolveOffset
-	Rejected   []Rejection // what RejectAt was given
-	Heartbeats int
-	Pauses     int // calls of Pause
-	Resumes    int // calls of what Pause returned
-	Commits    []int64
-	// Commits are the offsets that CommitOffsetsIfNecessary would have
-	// committed, one for each call that had something to commit.
-}
-
-// Rejection is a call of RejectAt.
-type Rejection struct {
-	Offset int64
-	Err    error
+	mu       sync.Mutex
+	calls    BatchCalls
+	resolved int64          // through this offset
+	rejected map[int64]bool // by RejectAt
+	stale    script
+	stopped  script
 }
 
 // NewMessage is an event as a message: what a handler would get had it been
-// published. Data that cannot be serialized panics.
+// published. A nil event, and data that cannot be serialized, panic.
 func NewMessage(e adapter.Event) *adapter.Message {
+	if e == nil {
+		panic("harness: the event is nil")
+	}
 	value, err := adapter.DefaultSerializer(e.MessageData())
 	if err != nil {
 		panic("harness: " + err.Error())
@@ -68,131 +71,135 @@ func NewMessage(e adapter.Event) *adapter.Message {
 	if h, ok := e.(adapter.MessageHeaderer); ok {
 		m.Headers = h.MessageHeaders()
 	}
+	if p, ok := e.(adapter.MessagePartitioner); ok {
+		m.Partition = p.MessagePartition()
+	}
 	return m
 }
 
 // NewBatch is a batch of messages, without any broker. What a message leaves
-// zero is filled in: topic, partition, group, attempt 1, the time, and the
-// offset after the message before. Messages are copied. The controls work on the batch
-// alone, and are recorded.
+// zero is as in BatchConfig.Defaults, or else the batch's topic, partition and
+// group, attempt 1, the time, the offset after the message before, and an origin
+// where the message is. Messages are copied. The controls work on the batch
+// alone, by the rules of the adapter's, and are recorded.
+//
+// It panics where the settings contradict each other: offsets that do not
+// ascend, a high watermark below the last one, a message of another topic,
+// partition or group.
 func NewBatch(topic string, messages []*adapter.Message, c BatchConfig) *Batch {
-	b := &Batch{}
-	next, high := c.FirstOffset, int64(0)
+	b := &Batch{config: c, made: time.Now(), resolved: -1, stale: script{when: c.Stale}, stopped: script{when: c.Stopped}}
+	c.check(topic)
+	next := c.FirstOffset
 	var ms []*adapter.Message
-	for _, given := range messages {
+	for i, given := range messages {
+		if given == nil {
+			panic(fmt.Sprintf("harness: NewBatch: message %d is nil", i+1))
+		}
 		m := *given
-		if m.Topic == "" {
-			m.Topic = topic
-		}
-		if m.Partition == 0 {
-			m.Partition = c.Partition
-		}
-		if m.Group == "" {
-			m.Group = c.Group
-		}
-		if m.Attempt == 0 {
-			m.Attempt = 1
-		}
-		if m.Timestamp.IsZero() {
-			m.Timestamp = time.Now()
-		}
+		c.fill(&m, topic)
 		if m.Offset == 0 {
 			m.Offset = next
 		}
-		next = m.Offset + 1
-		high = max(high, next)
+		c.checkMessage(&m, i, topic, next)
 		if m.Origin == (adapter.Origin{}) {
 			m.Origin = adapter.Origin{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset}
 		}
+		next = m.Offset + 1
 		ms = append(ms, &m)
 	}
-	if len(messages) == 0 {
-		high = next
+	high := cmp.Or(c.HighWatermark, next)
+	if high < next {
+		panic(fmt.Sprintf("harness: NewBatch: a high watermark of %d is below %d, the offset after the last message: leave it zero if the batch reaches the end", high, next))
 	}
-	if c.HighWatermark == 0 {
-		c.HighWatermark = high
-	}
-	b.Batch = adapter.NewBatch(topic, c.Partition, ms, c.HighWatermark, b.controls(c.Members))
+	b.Batch = adapter.NewBatch(topic, c.Partition, ms, high, b.controls())
 	return b
 }
 
-// Calls are the controls called so far.
-func (b *Batch) Calls() BatchCalls {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c := b.calls
-	c.Resolved = slices.Clone(c.Resolved)
-	c.Rejected = slices.Clone(c.Rejected)
-	c.Commits = slices.Clone(c.Commits)
-	return c
+// check refuses settings that contradict each other.
+func (c BatchConfig) check(topic string) {
+	problem := ""
+	switch d := c.Defaults; {
+	case topic == "":
+		problem = "the topic is empty"
+	case c.Partition < 0:
+		problem = fmt.Sprintf("partition %d is negative", c.Partition)
+	case c.FirstOffset < 0:
+		problem = fmt.Sprintf("a first offset of %d is negative", c.FirstOffset)
+	case c.HighWatermark < 0:
+		problem = fmt.Sprintf("a high watermark of %d is negative", c.HighWatermark)
+	case d.Offset != 0:
+		problem = "Defaults has an offset: use FirstOffset"
+	case d.Topic != "" && d.Topic != topic:
+		problem = fmt.Sprintf("Defaults is of topic %s, and the batch of %s", d.Topic, topic)
+	case d.Partition != 0 && d.Partition != c.Partition:
+		problem = fmt.Sprintf("Defaults is of partition %d, and the batch of %d: use BatchConfig.Partition", d.Partition, c.Partition)
+	case d.Group != "" && c.Group != "" && d.Group != c.Group:
+		problem = fmt.Sprintf("Defaults is of group %s, and the batch of %s", d.Group, c.Group)
+	case c.Stale != nil && c.Members.IsStale != nil:
+		problem = "Stale and Members.IsStale are both set"
+	case c.Stopped != nil && c.Members.IsRunning != nil:
+		problem = "Stopped and Members.IsRunning are both set"
+	}
+	if problem != "" {
+		panic("harness: NewBatch: " + problem)
+	}
 }
 
-// controls records what f leaves to be recorded.
-func (b *Batch) controls(f adapter.BatchFuncs) adapter.BatchFuncs {
-	record := func(what func(*BatchCalls)) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		what(&b.calls)
+// fill replaces what a message leaves zero, but for its offset.
+func (c BatchConfig) fill(m *adapter.Message, topic string) {
+	d := c.Defaults
+	m.Topic = cmp.Or(m.Topic, topic)
+	m.Partition = cmp.Or(m.Partition, c.Partition)
+	m.Group = cmp.Or(m.Group, c.Group, d.Group)
+	m.Attempt = cmp.Or(m.Attempt, d.Attempt, 1)
+	m.Origin = cmp.Or(m.Origin, d.Origin)
+	if m.Key == nil {
+		m.Key = d.Key
 	}
-	if f.ResolveOffset == nil {
-		f.ResolveOffset = func(o int64) { record(func(c *BatchCalls) { c.Resolved = append(c.Resolved, o) }) }
+	if m.Value == nil {
+		m.Value = d.Value
 	}
-	if f.RejectAt == nil {
-		f.RejectAt = func(o int64, err error) {
-			record(func(c *BatchCalls) { c.Rejected = append(c.Rejected, Rejection{o, err}) })
-		}
+	if m.Headers == nil {
+		m.Headers = d.Headers
 	}
-	if f.Heartbeat == nil {
-		f.Heartbeat = func(ctx context.Context) error {
-			record(func(c *BatchCalls) { c.Heartbeats++ })
-			return ctx.Err()
-		}
+	if m.FirstFailed.IsZero() {
+		m.FirstFailed = d.FirstFailed
 	}
-	if f.Pause == nil {
-		f.Pause = func() func() {
-			record(func(c *BatchCalls) { c.Pauses++ })
-			var once sync.Once
-			return func() { once.Do(func() { record(func(c *BatchCalls) { c.Resumes++ }) }) }
-		}
+	if m.Timestamp.IsZero() {
+		m.Timestamp = d.Timestamp
 	}
-	if f.UncommittedOffsets == nil {
-		f.UncommittedOffsets = func() map[string]map[int32]int64 {
-			offsets := map[string]map[int32]int64{}
-			record(func(c *BatchCalls) {
-				if o, ok := b.uncommitted(c); ok {
-					offsets[b.Topic] = map[int32]int64{b.Partition: o}
-				}
-			})
-			return offsets
-		}
+	if m.Timestamp.IsZero() {
+		m.Timestamp = time.Now()
 	}
-	if f.CommitOffsetsIfNecessary == nil {
-		f.CommitOffsetsIfNecessary = func(ctx context.Context) error {
-			record(func(c *BatchCalls) {
-				if o, ok := b.uncommitted(c); ok {
-					c.Commits = append(c.Commits, o)
-				}
-			})
-			return ctx.Err()
-		}
-	}
-	return f
 }
 
-// uncommitted is the offset after the last one resolved, if that has not been
-// committed. An offset outside the batch resolves nothing.
-func (b *Batch) uncommitted(c *BatchCalls) (int64, bool) {
-	next := int64(-1)
-	for _, o := range c.Resolved {
-		if len(b.Messages) > 0 && o >= b.Messages[0].Offset && o <= b.Messages[len(b.Messages)-1].Offset {
-			next = max(next, o+1)
-		}
+// checkMessage refuses a message that cannot be in the batch. Its offset is next
+// or later.
+func (c BatchConfig) checkMessage(m *adapter.Message, i int, topic string, next int64) {
+	group := cmp.Or(c.Group, c.Defaults.Group)
+	problem := ""
+	switch {
+	case m.Topic != topic:
+		problem = fmt.Sprintf("is of topic %s, and the batch of %s", m.Topic, topic)
+	case m.Partition != c.Partition:
+		problem = fmt.Sprintf("is of partition %d, and the batch of %d: use BatchConfig.Partition", m.Partition, c.Partition)
+	case group != "" && m.Group != group:
+		problem = fmt.Sprintf("is of group %s, and the batch of %s", m.Group, group)
+	case m.Attempt < 1:
+		problem = fmt.Sprintf("has attempt %d: 1 is the first", m.Attempt)
+	case m.Offset < next && i == 0:
+		problem = fmt.Sprintf("has offset %d, and the batch begins at %d", m.Offset, next)
+	case m.Offset < next:
+		problem = fmt.Sprintf("has offset %d, and the one before it %d: offsets ascend", m.Offset, next-1)
 	}
-	return next, next >= 0 && (len(c.Commits) == 0 || c.Commits[len(c.Commits)-1] < next)
+	if problem != "" {
+		panic(fmt.Sprintf("harness: NewBatch: message %d %s", i+1, problem))
+	}
 }
 
 // Handle runs a handler on a message, without any broker, and returns what it
-// decided. A panic of the handler is the caller's.
+// decided. A panic of the handler is the caller's, and so is that of a handler or
+// a message that is nil.
 func Handle(ctx context.Context, handler adapter.Handler, m *adapter.Message) adapter.Result {
 	return handler.Handle(ctx, m)
 }

@@ -25,8 +25,16 @@ const (
 	// Skipped: no member ever was to handle it, because the group started
 	// after it, or somebody else set the group's offset past it.
 	Skipped Kind = "skipped"
-	// Lost: a member of the harness's adapters committed past it although no
-	// handler settled it.
+	// Expired: it was deleted, by retention or DeleteRecords, before it was
+	// settled.
+	Expired Kind = "expired"
+	// Aborted: it is of a transaction that was aborted, and the group reads
+	// committed records only.
+	Aborted Kind = "aborted"
+	// Lost: a member committed past it although no handler settled it, or a
+	// share group archived it although nobody accepted or rejected it. Of
+	// clients that are not adapters no more is known than what the broker
+	// sent them: there lost means committed past without having been sent.
 	Lost Kind = "lost"
 )
 
@@ -37,16 +45,24 @@ type Fate struct {
 	Kind   Kind
 	// Attempts is the number of the last attempt, by the count that the
 	// handler saw. Deliveries is how often a handler ran: more than Attempts
-	// when a crash or a rebalance made the count start again.
+	// when a crash or a rebalance made the count start again. Of clients that
+	// are not adapters both are how often the broker sent them the record.
 	Attempts, Deliveries int
-	// Hops is how many times the record moved to another topic of the
-	// adapter's before its last attempt.
+	// Hops is how many times the record moved to a retry topic.
 	Hops int
 	// Final is the record that it ended as: itself, or its dead letter.
 	Final Record
 	// Err is what the last attempt failed with. It is nil when the last
 	// attempt succeeded, and when there was none.
 	Err error
+	// Published are the records that the group's handlers published, with the
+	// context they were given, while they handled the record; in a batch,
+	// while they handled the batch. Of them only the place is known.
+	Published []Record
+	// Forgotten says that only how it ended is known: see Config.MaxFates.
+	Forgotten bool
+
+	archived bool // by a share group
 }
 
 // String explains the fate.
@@ -55,19 +71,36 @@ func (f Fate) String() string {
 	fmt.Fprintf(&b, "%s in group %s: %s", f.Record, f.Group, f.Kind)
 	switch f.Kind {
 	case DeadLettered:
+		if f.Forgotten {
+			break
+		}
 		fmt.Fprintf(&b, " to %s", f.Final)
 	case Lost:
+		if f.archived {
+			b.WriteString(": the share group archived it, and nobody accepted or rejected it")
+			break
+		}
 		b.WriteString(": the group's committed offset passed it, and no handler settled it")
 	case Skipped:
 		b.WriteString(": the group started after it, or its offset was set past it")
+	case Expired:
+		b.WriteString(": it was deleted before it was settled")
+	case Aborted:
+		b.WriteString(": its transaction was aborted")
 	}
-	if f.Deliveries == 0 {
+	switch {
+	case f.Forgotten:
+		b.WriteString(", and more was not kept (see Config.MaxFates)")
+	case f.Deliveries == 0:
 		b.WriteString(", never delivered")
-	} else {
+	default:
 		fmt.Fprintf(&b, " after %s", count(f.Attempts, "attempt"))
 	}
 	if f.Deliveries != f.Attempts && f.Deliveries > 0 {
 		fmt.Fprintf(&b, " (%s in all)", count(f.Deliveries, "delivery"))
+	}
+	if f.Hops > 0 {
+		fmt.Fprintf(&b, " and %s", count(f.Hops, "hop"))
 	}
 	if f.Err != nil {
 		fmt.Fprintf(&b, ", last error: %v", f.Err)
@@ -89,6 +122,7 @@ func count(n int, what string) string {
 // several do, or none, the test fails: ask Group.
 func (h *Harness) Fate(r Record) Fate {
 	h.t.Helper()
+	h.requireRecord(r)
 	groups := h.groupsOf(r.Topic)
 	switch len(groups) {
 	case 1:
@@ -99,6 +133,22 @@ func (h *Harness) Fate(r Record) Fate {
 		h.t.Fatalf("harness: %s has a fate in each of the groups %s: ask h.Group(name).Fate(record)", r, list(groups))
 	}
 	panic("unreachable")
+}
+
+// requireRecord fails the test where there is, and was, no such record. What
+// became of records of a topic that was deleted may still be known.
+func (h *Harness) requireRecord(r Record) {
+	h.t.Helper()
+	partitions, err := h.broker.Partitions(r.Topic)
+	switch {
+	case err != nil && len(h.groupsOf(r.Topic)) > 0:
+	case err != nil:
+		h.t.Fatalf("harness: %s has no fate: there is no topic %q (topics: %s)", r, r.Topic, h.topicNames())
+	case r.Partition < 0 || int(r.Partition) >= len(partitions):
+		h.t.Fatalf("harness: %s has no fate: topic %s has no partition %d, only %s", r, r.Topic, r.Partition, count(len(partitions), "partition"))
+	case r.Offset < 0 || r.Offset >= partitions[r.Partition].HighWatermark:
+		h.t.Fatalf("harness: %s has no fate: there is no such record, the next one of %s[%d] will be at %d", r, r.Topic, r.Partition, partitions[r.Partition].HighWatermark)
+	}
 }
 
 // Group is a consumer group of the test.
@@ -114,6 +164,7 @@ func (h *Harness) Group(name string) Group { return Group{h, name} }
 // does not consume the record's topic.
 func (g Group) Fate(r Record) Fate {
 	g.h.t.Helper()
+	g.h.requireRecord(r)
 	if !slices.Contains(g.h.groupsOf(r.Topic), g.name) {
 		g.h.t.Fatalf("harness: %s has no fate in group %s, which does not consume topic %s (groups: %s)", r, g.name, r.Topic, list(g.h.groups()))
 	}
@@ -128,28 +179,37 @@ func list(names []string) string {
 }
 
 // groups are the groups that have, or had, a consumer.
-func (h *Harness) groups() []string { return sortedKeys(h.subscribed()) }
-
-func (h *Harness) groupsOf(topic string) []string {
-	all := h.subscribed()
-	return slices.DeleteFunc(sortedKeys(all), func(g string) bool { return !all[g][topic] })
+func (h *Harness) groups() []string {
+	names := slices.Concat(sortedKeys(h.watch.subscribed()), sortedKeys(h.consumesForeign()))
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
-// subscribed are the topics of each group.
-func (h *Harness) subscribed() map[string]map[string]bool {
-	h.watch.mu.Lock()
-	defer h.watch.mu.Unlock()
-	all := map[string]map[string]bool{}
-	for g, topics := range h.watch.topics {
-		all[g] = maps.Clone(topics)
+// groupsOf are those of them that consume a topic.
+func (h *Harness) groupsOf(topic string) []string {
+	var names []string
+	for _, all := range []map[string]map[string]bool{h.watch.subscribed(), h.consumesForeign()} {
+		for group, topics := range all {
+			if topics[topic] {
+				names = append(names, group)
+			}
+		}
 	}
-	return all
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // fate puts together what the adapters told and what the broker has.
 func (h *Harness) fate(group string, r Record) Fate {
+	h.t.Helper()
+	if h.cfg.WithoutFates {
+		h.t.Fatalf("harness: %s has no fate: Config.WithoutFates is set", r)
+	}
+	if h.fake == nil && len(h.watch.subscribed()[group]) == 0 {
+		h.t.Fatalf("harness: %s has no fate in group %s: on a Kafka that is there already only adapters tell theirs", r, group)
+	}
 	f := h.fateWithoutFinal(group, r)
-	if f.Kind == DeadLettered {
+	if f.Kind == DeadLettered && f.Final.Topic != "" {
 		records, err := h.broker.Records(f.Final.Topic)
 		i := slices.IndexFunc(records, func(d fakebroker.Record) bool {
 			return d.Partition == f.Final.Partition && d.Offset == f.Final.Offset
@@ -163,22 +223,88 @@ func (h *Harness) fate(group string, r Record) Fate {
 
 // fateWithoutFinal leaves of a dead letter no more than where it is.
 func (h *Harness) fateWithoutFinal(group string, r Record) Fate {
-	f := Fate{Record: r, Group: group, Kind: Pending, Final: r}
+	var f Fate
+	if len(h.watch.subscribed()[group]) > 0 {
+		var next *place
+		if f, next = h.adapterFate(group, r); next != nil {
+			return f.then(h.fateWithoutFinal(group, Record{Topic: next.topic, Partition: next.partition, Offset: next.offset}))
+		}
+	} else {
+		f = h.foreignFate(group, r)
+	}
+	switch {
+	case f.Kind != Lost && f.Kind != Skipped && f.Kind != Pending:
+	case h.expired(r):
+		f.Kind = Expired
+	case f.Deliveries == 0 && h.aborted(r):
+		f.Kind = Aborted
+	}
+	return f
+}
+
+// expired reports whether a record is no longer there.
+func (h *Harness) expired(r Record) bool {
+	parts, err := h.broker.Partitions(r.Topic)
+	if err != nil {
+		return false
+	}
+	i := slices.IndexFunc(parts, func(p fakebroker.Partition) bool { return p.Partition == r.Partition })
+	return i >= 0 && r.Offset < parts[i].Start
+}
+
+// aborted reports whether a record is of a transaction that was aborted.
+func (h *Harness) aborted(r Record) bool {
+	if !h.watch.transactions() {
+		return false
+	}
+	parts, err := h.broker.Partitions(r.Topic)
+	if err != nil || int(r.Partition) >= len(parts) || r.Offset >= parts[r.Partition].LastStableOffset {
+		return false // of an open one
+	}
+	only := fakebroker.Selection{Partitions: []int32{r.Partition}, From: r.Offset, To: r.Offset + 1, ReadCommitted: true}
+	for _, err := range h.broker.Scan(r.Topic, only) {
+		return err != nil
+	}
+	return true
+}
+
+// then is the fate of a record that went on to a retry topic, with what became of
+// it there.
+func (f Fate) then(next Fate) Fate {
+	f.Kind, f.Final, f.Forgotten = next.Kind, next.Final, next.Forgotten
+	f.Hops += 1 + next.Hops
+	f.Deliveries += next.Deliveries
+	if next.Deliveries > 0 {
+		f.Attempts, f.Err = next.Attempts, next.Err
+	}
+	f.Published = append(f.Published, next.Published...)
+	return f
+}
+
+// adapterFate is a fate as an adapter told it, and where the record went on, when
+// that is a retry topic.
+func (h *Harness) adapterFate(group string, r Record) (f Fate, next *place) {
+	f = Fate{Record: r, Group: group, Kind: Pending, Final: r}
 	at := int64(-1)
 	if g, ok := h.broker.Group(group); ok {
 		at = committedOffset(g, r.Topic, r.Partition)
 	}
-	passed := at > r.Offset
 	h.watch.mu.Lock()
 	defer h.watch.mu.Unlock()
-	s := h.watch.stories[group][placeOf(r)]
+	p := h.watch.partition(group, r.Topic, r.Partition)
+	s := p.stories.at(r.Offset)
 	if s == nil {
 		s = &story{}
 	}
-	f.Attempts, f.Deliveries, f.Err = s.attempt, s.deliveries, s.err
+	f.Attempts, f.Deliveries, f.Err, f.Forgotten = int(s.attempt), int(s.deliveries), s.err, s.forgotten
+	for _, e := range s.effects {
+		for _, at := range e.published {
+			f.Published = append(f.Published, Record{Topic: at.topic, Partition: at.partition, Offset: at.offset})
+		}
+	}
 	switch {
-	case !passed:
-	case !s.settled && h.watch.claimed(group, placeOf(r)):
+	case at <= r.Offset:
+	case !s.settled && p.claimed(r.Offset):
 		f.Kind = Lost
 	case !s.settled:
 		f.Kind = Skipped
@@ -187,10 +313,12 @@ func (h *Harness) fateWithoutFinal(group string, r Record) Fate {
 		f.Final = Record{Topic: s.dead.topic, Partition: s.dead.partition, Offset: s.dead.offset}
 	case s.rejected:
 		f.Kind = Rejected
+	case s.hop != nil:
+		next = s.hop
 	default:
 		f.Kind = Committed
 	}
-	return f
+	return f, next
 }
 
 func committedOffset(g fakebroker.Group, topic string, partition int32) int64 {
@@ -229,11 +357,14 @@ func (h *Harness) verdict() {
 // unfinished are the fates that a test must not end with.
 func (h *Harness) unfinished() []Fate {
 	h.t.Helper()
+	if h.cfg.WithoutFates {
+		return nil
+	}
 	h.mu.Lock()
 	allowPending := h.allowPending
 	h.mu.Unlock()
 	var fates []Fate
-	for group, topics := range h.subscribed() {
+	for group, topics := range h.followed() {
 		for topic := range topics {
 			for _, r := range h.suspects(group, topic) {
 				f := h.fateWithoutFinal(group, r)
@@ -246,6 +377,15 @@ func (h *Harness) unfinished() []Fate {
 	return fates
 }
 
+// followed are the topics of the groups in which records have a fate.
+func (h *Harness) followed() map[string]map[string]bool {
+	all := h.watch.subscribed()
+	if h.fake != nil { // which tells of other clients, too
+		maps.Copy(all, h.consumesForeign())
+	}
+	return all
+}
+
 // suspects are the records of a topic that may not be done in a group. They
 // are read only where offsets leave room for some.
 func (h *Harness) suspects(group, topic string) []Record {
@@ -254,27 +394,32 @@ func (h *Harness) suspects(group, topic string) []Record {
 		return nil // deleted, and its records with it
 	}
 	g, _ := h.broker.Group(group)
-	clean := true
+	var out []Record
 	for _, p := range partitions {
-		at := committedOffset(g, topic, p.Partition)
-		if p.Start < p.EndOfData && at < p.EndOfData || !h.watch.allSettled(group, topic, p.Partition, p.Start, at) {
-			clean = false
+		for _, s := range h.watch.unsettled(group, topic, p, committedOffset(g, topic, p.Partition)) {
+			only := fakebroker.Selection{Partitions: []int32{p.Partition}, From: s.from, To: s.to}
+			for r, err := range h.broker.Scan(topic, only) {
+				if err != nil {
+					h.t.Fatalf("harness: read topic %s: %v", topic, err)
+				}
+				out = append(out, recordFrom(topic, r))
+			}
 		}
 	}
-	if clean {
-		return nil
-	}
-	return Topic{h, topic}.Records()
+	return out
 }
 
-// allSettled reports whether every offset of a range is known to be settled.
-func (w *watch) allSettled(group, topic string, partition int32, from, to int64) bool {
+// unsettled are the offsets of a partition that a group may not be done with.
+func (w *watch) unsettled(group, topic string, p fakebroker.Partition, committed int64) []span {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for o := from; o < to; o++ {
-		if s := w.stories[group][place{topic, partition, o}]; s == nil || !s.settled {
-			return false
-		}
+	known := w.partition(group, topic, p.Partition)
+	if len(w.group(group).topics) == 0 { // no adapter tells
+		return []span{{p.Start, p.EndOfData}}
 	}
-	return true
+	var out []span
+	if from := max(committed, p.Start); from < p.EndOfData {
+		out = append(out, span{from, p.EndOfData})
+	}
+	return append(out, known.stories.unsettled(p.Start, committed)...)
 }

@@ -18,12 +18,65 @@
 //	}
 //
 // Run lives in virtual time: hours of backoff pass in milliseconds. RunRealTime
-// runs the same body on the wall clock and over TCP. Settle returns when
+// runs the same body on the wall clock and over TCP, and RunOnKafka on a Kafka
+// that is there already. Settle returns when
 // nothing more can happen, and knows that from the state of the broker and of
 // the adapters, never from a pause. Fate tells what became of a record.
 //
+// What is there before a service starts, a test says with [Topic.Create],
+// [Topic.Append] and [Group.Commit]. What the service leaves on its topics comes
+// back as values by [Values], and is compared with a file by [Harness.Golden].
+// [Handle] and [HandleBatch] call a handler without any broker, on what
+// [NewMessage] and [NewBatch] make; doubles of ports are made of [Spy] and [Stub].
+// The examples, and the tests in example_service_test.go and
+// example_spy_test.go, show each at work.
+//
+// Where HARNESS_REPORT names a folder, each test leaves a page there,
+// for any browser: what happened, on a time axis, and all fates.
+//
 // Run tests that use it with -tags synctests: franz-go then uses locks that
 // virtual time can see.
+//
+// # What a bubble cannot do
+//
+// A bubble is a world of its own, and whoever forgets it meets one of these.
+// The first part is found out at once, and fails the test with what to do:
+//
+//	left open in the body: client, broker, sql.DB, goroutine   the test fails, and says what was left
+//	t.Parallel, t.Run, t.Deadline on the body's t              the test fails, and says what to call instead
+//	Run, RunRealTime or synctest.Test in the body              likewise
+//	a broker outside, its client inside                        the client cannot dial, and its error says why
+//	t.Fatal in a handler                                       the test fails at that line when Settle or Until looks
+//
+// The second part stops a bubble, or has it run for ever. A guard outside finds
+// out within seconds, prints which goroutine waits where, what to do and the
+// timeline, and ends the process: other tests of the package that have not ended
+// do not run. It goes by what goroutines do, and not by time: a handler that
+// computes, a system call and a debugger are let be. Where something outside may
+// still wake the bubble, as an answer from the network may, it waits for half a
+// minute in which nothing moves.
+//
+//	a server or a connection on TCP inside                     frozen: real I/O
+//	an HTTP connection kept alive to a server outside          frozen: kept alive
+//	a channel, WaitGroup or t.Context() from outside           frozen: made outside
+//	a sync.Mutex held across a wait                            frozen: a lock
+//	a client's lock, without -tags synctests                   frozen: run with the tag
+//	the body waits for what never comes                        runs away: what the body waits for
+//	Close of a client with BlockRebalanceOnPoll                runs away: call CloseAllowingRebalance
+//	a service that does not end when its context does          runs away: the service
+//
+// A body that waits in one place, by other means than the harness's own, for
+// more than twice Config.Limit of virtual time while nothing becomes of any
+// record is taken for one that waits for ever.
+//
+// The third part is Go's to find out, with a fatal error that no one can catch,
+// and that names no test. Its stack leads to what was shared:
+//
+//	a channel of one bubble used in another, or outside        fatal error: send on synctest channel from outside bubble
+//	(a package's singleton, most often)                        (or receive on, or close of)
+//	a context derived inside from one with an end outside:     fatal error: close of synctest channel from outside bubble,
+//	a deadline, or the outer t.Context()                       when the one outside ends; a deadline is 26 years away until then
+//	a client closed in a Cleanup of the outer t                likewise, after a line that says what was left in the bubble
 package harness
 
 import (
@@ -34,8 +87,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -43,174 +94,41 @@ import (
 	"example.com/kafkatest/fakebroker"
 )
 
-// Config is what a test may set. The zero value works.
-type Config struct {
-	// Broker is the cluster. Its Network is the harness's to choose: in
-	// memory for virtual time, TCP for real time.
-	Broker fakebroker.Config
-	// Partitions is how many partitions a topic gets that Publish or
-	// Subscribe creates. Zero means 1: records are then handled in the order
-	// in which they were published.
-	Partitions int32
-	// Adapter changes the configuration of every adapter that the harness
-	// makes. Trace, Brokers and the dialer are the harness's own.
-	Adapter func(*adapter.Config)
-	// Limit is how long Settle waits at most, by the test's clock. Zero means
-	// 24 hours of virtual time, and 30 seconds of real time. Where virtual
-	// time runs away, Settle gives up after 30 seconds of real time.
-	Limit time.Duration
-}
-
-// Run runs a test in virtual time, in a bubble of testing/synctest: the test's
-// clock starts at midnight UTC of 2000-01-01, and moves only when everything
-// waits. The body must use the t it is given, and not the outer one. What it
-// opens (clients, databases, goroutines) must be closed when it returns, and
-// nothing may wait for real I/O.
-//
-// Run fails the test when a record was lost, or is pending and the body did
-// not call AllowPending.
-func Run(t *testing.T, fn func(t *testing.T, h *Harness)) {
-	t.Helper()
-	Config{}.Run(t, fn)
-}
-
-// RunRealTime is Run on the wall clock and over TCP, for what cannot live in a
-// bubble: other processes, other languages, drivers that need real sockets.
-func RunRealTime(t *testing.T, fn func(t *testing.T, h *Harness)) {
-	t.Helper()
-	Config{}.RunRealTime(t, fn)
-}
-
-// Run is Run with these settings.
-func (c Config) Run(t *testing.T, fn func(t *testing.T, h *Harness)) {
-	t.Helper()
-	if c.Limit == 0 {
-		c.Limit = 24 * time.Hour
-	}
-	c.Broker.Network = fakebroker.InMemory
-	c.Broker.MaxSessionTimeout = max(c.Broker.MaxSessionTimeout, virtualSession)
-	wall := startWallClock()
-	defer wall.stop()
-	defer explainLeaks(t)
-	synctest.Test(t, func(t *testing.T) {
-		c.run(t, clock{virtual: true, idle: synctest.Wait, wall: wall.elapsed, options: virtualOptions(), patience: 24 * time.Hour}, fn)
-	})
-}
-
-// RunRealTime is RunRealTime with these settings.
-func (c Config) RunRealTime(t *testing.T, fn func(t *testing.T, h *Harness)) {
-	t.Helper()
-	if c.Limit == 0 {
-		c.Limit = 30 * time.Second
-	}
-	c.Broker.Network = fakebroker.TCP
-	checkLeaks(t)
-	start := time.Now()
-	wall := func() time.Duration { return time.Since(start) }
-	c.run(t, clock{idle: func() {}, wall: wall, options: realOptions(), patience: 10 * time.Second}, fn)
-}
-
-// clock is what differs between virtual and real time.
-type clock struct {
-	virtual  bool
-	idle     func()               // waits until nothing runs that could; in real time it does not wait
-	wall     func() time.Duration // of real time, since the start
-	options  []kgo.Opt            // of every client
-	patience time.Duration        // how long handlers have to end when the test has
-}
-
-// Every request costs time, and in virtual time hours pass between two
-// records: heartbeats and polls without an answer are most of what there is.
-// So members of a group are heard from rarely.
-const virtualSession = 5 * time.Minute
-
-func virtualOptions() []kgo.Opt {
-	return []kgo.Opt{
-		kgo.HeartbeatInterval(90 * time.Second),
-		kgo.SessionTimeout(virtualSession),
-		kgo.RebalanceTimeout(5 * time.Minute),
-		kgo.FetchMaxWait(5 * time.Minute),
-		kgo.MetadataMaxAge(time.Hour),
-		kgo.ConnIdleTimeout(15 * time.Minute),
-		kgo.DisableClientMetrics(),
-	}
-}
-
-// In real time a rebalance waits for heartbeats, so they come often.
-func realOptions() []kgo.Opt {
-	return []kgo.Opt{
-		kgo.HeartbeatInterval(200 * time.Millisecond),
-		kgo.FetchMaxWait(500 * time.Millisecond),
-		kgo.DisableClientMetrics(),
-	}
-}
-
 // Harness is a test's cluster, its adapters, and what they did. Its methods
 // are for the test's goroutine, because they fail the test themselves; only
 // Adapter and Broker are for handlers, too.
 type Harness struct {
-	t      *testing.T
+	t      *failing
 	cfg    Config
 	clock  clock
-	broker *fakebroker.Broker
+	broker cluster
+	fake   *fakebroker.Broker // the same, unless that is a Kafka that is there already
 	watch  *watch
 	log    *testLog
 
+	burials sync.WaitGroup // of members that were killed
+
 	mu           sync.Mutex
 	adapters     []*adapter.Adapter
+	linkOf       map[*adapter.Adapter]*link
+	links        []*link // of clients that may be no adapters
+	members      []*Member
+	closers      []func()
 	main         *adapter.Adapter
 	allowPending bool
+
+	returned bool // the body has, and has not panicked
 }
 
-func (c Config) run(t *testing.T, clock clock, fn func(t *testing.T, h *Harness)) {
-	t.Helper()
-	if c.Partitions == 0 {
-		c.Partitions = 1
-	}
-	b, err := fakebroker.Start(c.Broker)
-	if err != nil {
-		t.Fatalf("harness: start the broker: %v", err)
-	}
-	h := &Harness{t: t, cfg: c, clock: clock, broker: b, watch: newWatch(time.Now()), log: newTestLog(t)}
-	defer h.finish()
-	fn(t, h)
-}
-
-// finish gives the verdict on what the test left behind, and closes what the
-// harness opened.
-func (h *Harness) finish() {
+// Broker is the cluster, for its topics, groups and faults. In RunOnKafka there is
+// none that could be looked into or broken, and the test fails.
+func (h *Harness) Broker() *fakebroker.Broker {
 	h.t.Helper()
-	if !h.t.Failed() {
-		h.verdict()
+	if h.fake == nil {
+		h.t.Fatalf("harness: Broker was called on a Kafka that is there already, which cannot be looked into or broken: that is for Run and RunRealTime; Topic, Group and ClientOptions work here, too")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), h.clock.patience)
-	defer cancel()
-	h.mu.Lock()
-	adapters := h.adapters
-	h.mu.Unlock()
-	var wg sync.WaitGroup
-	for _, a := range adapters {
-		if a.State() == adapter.Closed {
-			continue // by the test, which has seen how it went
-		}
-		wg.Go(func() {
-			if err := a.Close(ctx); err != nil {
-				h.t.Errorf("harness: %v", err)
-			}
-		})
-	}
-	wg.Wait()
-	if err := h.broker.Close(); err != nil {
-		h.t.Errorf("harness: stop the broker: %v", err)
-	}
-	h.log.close()
-	if timeline := h.watch.timeline(); h.t.Failed() && timeline != "" {
-		h.t.Logf("harness: what happened:\n%s", timeline)
-	}
+	return h.fake
 }
-
-// Broker is the cluster, for its topics, groups and faults.
-func (h *Harness) Broker() *fakebroker.Broker { return h.broker }
 
 // Adapter is the adapter that Publish and Subscribe use.
 func (h *Harness) Adapter() *adapter.Adapter {
@@ -234,19 +152,59 @@ func (h *Harness) NewAdapter() *adapter.Adapter {
 
 func (h *Harness) newAdapter() *adapter.Adapter {
 	h.t.Helper()
-	cfg := adapter.Config{Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	if h.cfg.Adapter != nil {
-		h.cfg.Adapter(&cfg)
-	}
-	cfg.Trace = h.watch.trace(len(h.adapters)+1, cfg.Trace)
-	cfg.ClientOptions = slices.Concat(h.broker.ClientOptions(), h.clock.options, cfg.ClientOptions)
-	a, err := adapter.New(cfg)
+	l := newLink(fmt.Sprintf("adapter %d", len(h.adapters)+1), h.broker.Dialer())
+	a, err := h.makeAdapter(l)
 	if err != nil {
 		h.t.Fatalf("harness: %v", err)
 	}
-	h.adapters = append(h.adapters, a)
 	return a
 }
+
+// firstAdapter is the link of the adapter that most tests have only.
+const firstAdapter = "adapter 1"
+
+// makeAdapter makes an adapter that uses a link. The caller holds mu.
+func (h *Harness) makeAdapter(l *link) (*adapter.Adapter, error) {
+	cfg := adapter.Config{Logger: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	if l.member {
+		cfg.ClientID = l.name
+	}
+	if h.cfg.Adapter != nil {
+		h.cfg.Adapter(&cfg)
+	}
+	cfg.Trace = h.watch.trace(l, cfg.Trace, h.cfg.WithoutFates)
+	cfg.ClientOptions = slices.Concat(h.broker.ClientOptions(), h.clock.timings.options(), []kgo.Opt{kgo.Dialer(l.dial(h.watch, told))}, cfg.ClientOptions)
+	a, err := adapter.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h.adapters = append(h.adapters, a)
+	h.linkOf[a] = l
+	return a, nil
+}
+
+// ClientOptions are the options of a franz-go client that is not an adapter's:
+// where the brokers are, timings that suit the test's clock, and what the
+// harness needs to know the client by. Settle then waits for the records that it
+// has buffered, and for its group; the fates of records in its group come from
+// what the broker sees. The name is the one in the timeline. Call it once for
+// each client, and close the client before the body returns.
+func (h *Harness) ClientOptions(name string) []kgo.Opt {
+	l := newLink(name, h.broker.Dialer())
+	h.mu.Lock()
+	h.links = append(h.links, l)
+	h.mu.Unlock()
+	return h.optionsOf(l)
+}
+
+func (h *Harness) optionsOf(l *link) []kgo.Opt {
+	return slices.Concat(h.broker.ClientOptions(), h.clock.timings.options(), []kgo.Opt{kgo.ClientID(l.name)}, l.options(h.watch))
+}
+
+// Timeline is what has happened so far, one line an event, with the time since
+// the test's start: what is printed when the test fails. Runs of the same thing
+// are folded.
+func (h *Harness) Timeline() string { return h.watch.text() }
 
 // CreateTopics creates topics, each given as NAME or NAME:PARTITIONS.
 func (h *Harness) CreateTopics(specs ...string) {
@@ -328,77 +286,6 @@ func (h *Harness) AllowPending() {
 	defer h.mu.Unlock()
 	h.allowPending = true
 }
-
-// Topic is a topic of the cluster, to look into.
-func (h *Harness) Topic(name string) Topic { return Topic{h, name} }
-
-// Topic is a topic to look into.
-type Topic struct {
-	h    *Harness
-	name string
-}
-
-// Records are the topic's records, by partition and offset. A topic that does
-// not exist fails the test.
-func (t Topic) Records() []Record {
-	t.h.t.Helper()
-	records, err := t.h.broker.Records(t.name)
-	if err != nil {
-		t.h.t.Fatalf("harness: no topic %q to look into (topics: %s): %v", t.name, t.h.topicNames(), err)
-	}
-	out := make([]Record, len(records))
-	for i, r := range records {
-		out[i] = recordFrom(t.name, r)
-	}
-	return out
-}
-
-func recordFrom(topic string, r fakebroker.Record) Record {
-	out := Record{
-		Topic: topic, Partition: r.Partition, Offset: r.Offset,
-		Key: r.Key, Value: r.Value, Timestamp: r.Timestamp,
-	}
-	for _, h := range r.Headers {
-		out.Headers = append(out.Headers, adapter.Header{Key: h.Key, Value: h.Value})
-	}
-	return out
-}
-
-func (h *Harness) topicNames() string {
-	var names []string
-	for _, t := range h.broker.Topics() {
-		names = append(names, t.Name)
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
-}
-
-// Record is a record on a topic.
-type Record struct {
-	Topic     string
-	Partition int32
-	Offset    int64
-	Key       []byte
-	Value     []byte
-	Headers   []adapter.Header
-	Timestamp time.Time
-}
-
-// Header is the value of the last header with that key, as text, and empty
-// when there is none.
-func (r Record) Header(key string) string {
-	for _, h := range slices.Backward(r.Headers) {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
-// String is where the record is.
-func (r Record) String() string { return fmt.Sprintf("%s[%d]@%d", r.Topic, r.Partition, r.Offset) }
 
 // maxLog is how much a test logs. A client that cannot reach its broker for
 // days of virtual time has a lot to say.

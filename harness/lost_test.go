@@ -27,8 +27,10 @@ func TestFate_lostWhereAMemberCommittedPastWhatItHasNotSettled(t *testing.T) {
 		require.NoError(t, c.Close(t.Context()))
 
 		h.watch.mu.Lock()
-		delete(h.watch.stories["g"], placeOf(recs[0]))         // never delivered
-		h.watch.stories["g"][placeOf(recs[1])].settled = false // delivered, and not settled
+		all := h.watch.partition("g", "t", 0).stories
+		all.edit(0)
+		delete(all.open, 0)         // never delivered
+		all.edit(1).settled = false // delivered, and not settled
 		h.watch.mu.Unlock()
 		assert.Equal(t, "t[0]@0 in group g: lost: the group's committed offset passed it, and no handler settled it, never delivered", h.Fate(recs[0]).String())
 		assert.Equal(t, Lost, h.Fate(recs[1]).Kind)
@@ -40,8 +42,8 @@ func TestFate_lostWhereAMemberCommittedPastWhatItHasNotSettled(t *testing.T) {
 
 		// So that this test ends well.
 		h.watch.mu.Lock()
-		h.watch.stories["g"][placeOf(recs[0])] = &story{settled: true}
-		h.watch.stories["g"][placeOf(recs[1])].settled = true
+		all.edit(0).settled = true
+		all.edit(1).settled = true
 		h.watch.mu.Unlock()
 	})
 }

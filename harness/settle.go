@@ -2,7 +2,10 @@ package harness
 
 import (
 	"fmt"
+	"iter"
 	"maps"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -15,12 +18,13 @@ import (
 // all of this holds, and holds again at a second look with nothing changed in
 // between: every group that has consumers is stable, and all partitions of its
 // topics are assigned; every partition is consumed to the end of its data, by
-// the offsets that the broker has; no handler runs; no record is on its way
-// from an adapter to the broker; no record waits for another attempt. While one
-// does, Settle waits until it is due.
+// the offsets that the broker has; no handler runs; no record is on its way from
+// an adapter or another client of the harness's to the broker; no transaction is
+// open; no record waits for another attempt. While one does, Settle waits until it
+// is due.
 //
-// A record that no dead-letter topic and no OnReject takes would wait for
-// ever: it fails the test. So does the limit of Config.Limit, with what does
+// A record that no dead-letter topic and no OnReject takes would wait for ever, and
+// so would a record behind a gate that stays closed: both fail the test. So does the limit of Config.Limit, with what does
 // not hold and the records concerned. The timeline follows, as it does for
 // every test that fails.
 //
@@ -29,28 +33,32 @@ import (
 // make, are not waited for.
 func (h *Harness) Settle() {
 	h.t.Helper()
+	h.refuseInHandler("Settle")
 	h.settleWithin(h.cfg.Limit)
 }
 
 // SettleWithin is Settle with a limit of its own.
 func (h *Harness) SettleWithin(limit time.Duration) {
 	h.t.Helper()
+	h.refuseInHandler("SettleWithin")
 	h.settleWithin(limit)
 }
 
 func (h *Harness) settleWithin(limit time.Duration) {
 	h.t.Helper()
-	start, wall := time.Now(), h.clock.wall()
-	step := firstStep
+	p := h.patience(limit)
+	began := time.Now()
 	for {
 		h.clock.idle()
-		v := h.look()
+		h.endWithHandler()
+		h.warn()
+		v := h.look(began)
 		if v.hopeless != "" {
 			h.t.Fatalf("harness: this will never settle: %s", v.hopeless)
 		}
 		if v.clause == "" {
 			h.clock.idle()
-			again := h.look()
+			again := h.look(began)
 			if again.clause == "" && again.mark == v.mark {
 				return
 			}
@@ -58,27 +66,57 @@ func (h *Harness) settleWithin(limit time.Duration) {
 				v.clause = "something happened between two looks"
 			}
 		}
-		left := limit - time.Since(start)
-		spent := h.clock.wall() - wall
-		if left <= 0 || h.clock.virtual && spent > runaway {
-			h.t.Fatalf("harness: not settled after %v (%v of real time): %s%s", time.Since(start).Round(time.Millisecond),
-				spent.Round(time.Millisecond), v.clause, h.background(v))
+		if why := p.over(); why != "" {
+			h.t.Fatalf("harness: not settled after %s: %s%s", why, v.clause, h.background(v))
 		}
-		// What changes a clause mostly wakes us. The rest, such as a
-		// rebalance seen from the broker, is looked for, more and more
-		// rarely.
-		wait := min(step, left)
-		if !v.due.IsZero() {
-			wait = min(max(time.Until(v.due), firstStep), left)
+		p.wait(h.watch.wake, v.due)
+	}
+}
+
+// refuseInHandler fails the test where a handler would wait for itself.
+func (h *Harness) refuseInHandler(method string) {
+	h.t.Helper()
+	lane := reflect.TypeFor[adapter.Adapter]().PkgPath() + ".(*lane)"
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		f, more := frames.Next()
+		if strings.HasPrefix(f.Function, lane) {
+			h.t.Fatalf("harness: %s was called in a handler, and would wait for that handler to end: call it in the test's body", method)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-h.watch.wake:
-			step = firstStep
-		case <-timer.C:
-			step = min(2*step, lastStep)
+		if !more {
+			return
 		}
-		timer.Stop()
+	}
+}
+
+// endWithHandler ends a test that a handler has ended, as t.Fatal does: only its
+// own goroutine has gone, and its record would be retried.
+func (h *Harness) endWithHandler() {
+	h.watch.mu.Lock()
+	exited := h.watch.exited != ""
+	h.watch.mu.Unlock()
+	if exited && h.t.Failed() {
+		h.t.FailNow()
+	}
+}
+
+// warn names clients that can hold records which nobody knows of, and readers
+// that have no end, each once.
+func (h *Harness) warn() {
+	w := h.watch
+	w.mu.Lock()
+	var lines []string
+	for name, what := range w.foreign.producers {
+		if !w.foreign.warned[name] {
+			w.foreign.warned[name] = true
+			lines = append(lines, name+" "+what)
+		}
+	}
+	w.mu.Unlock()
+	slices.Sort(lines)
+	for _, line := range lines {
+		h.t.Logf("harness: %s: Settle does not know what it still has buffered; a franz-go client tells, given ClientOptions", line)
 	}
 }
 
@@ -88,8 +126,16 @@ func (h *Harness) background(v view) string {
 	if v.concerns != nil {
 		b = ": " + h.watch.which(v.concerns)
 	}
+	if k, ok := h.broker.(*kafka); ok {
+		if err := k.lastError(); err != nil {
+			b += fmt.Sprintf("; the cluster was asked in vain: %v", err)
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for client, topics := range h.watch.readers() {
+		b += fmt.Sprintf("; %s reads %s without a group, and is not waited for", client, topics)
+	}
 	for i, a := range h.adapters {
 		if s := a.State(); s != adapter.Connected && s != adapter.Closed {
 			b += fmt.Sprintf("; adapter %d is %v", i+1, s)
@@ -105,15 +151,6 @@ func (h *Harness) background(v view) string {
 	return b
 }
 
-// runaway is how much real time Settle takes at most where time is virtual:
-// far more than anything that comes to an end.
-const runaway = 30 * time.Second
-
-const (
-	firstStep = time.Millisecond
-	lastStep  = time.Minute
-)
-
 // view is what one look sees.
 type view struct {
 	clause   string            // what does not hold yet; empty when everything does
@@ -123,10 +160,10 @@ type view struct {
 	mark     string            // differs when anything has changed
 }
 
-// look checks the clauses of Settle, from what costs least.
-func (h *Harness) look() view {
+// look checks the clauses of Settle, which began then, from what costs least.
+func (h *Harness) look(began time.Time) view {
 	h.mu.Lock()
-	adapters := slices.Clone(h.adapters)
+	adapters, links := slices.Clone(h.adapters), slices.Clone(h.links)
 	h.mu.Unlock()
 	w := h.watch
 	w.mu.Lock()
@@ -139,8 +176,16 @@ func (h *Harness) look() view {
 		v.concerns = func(s *story) bool { return s.running }
 		return v
 	}
+	for _, l := range links {
+		if v.clause = h.lookAtLink(l); v.clause != "" {
+			return v
+		}
+	}
 	groups := map[string]*consumed{}
 	for _, a := range adapters {
+		if h.linkOf[a].isDead() {
+			continue // as its process is
+		}
 		if n := a.Buffered(); n > 0 {
 			v.clause = fmt.Sprintf("%d records are on their way to the broker", n)
 			return v
@@ -150,27 +195,31 @@ func (h *Harness) look() view {
 			if groups[s.Group] == nil {
 				groups[s.Group] = &consumed{topics: map[string]bool{}, taken: map[topicPartition]bool{}}
 			}
-			g := groups[s.Group]
-			g.members++
-			for _, t := range s.Topics {
-				g.topics[t] = true
-			}
+			groups[s.Group].add(s)
 			for _, p := range s.Partitions {
-				g.taken[topicPartition{p.Topic, p.Partition}] = true
 				where := fmt.Sprintf("%s[%d] in group %s", p.Topic, p.Partition, s.Group)
 				switch {
 				case p.Blocked != nil:
 					v.hopeless = fmt.Sprintf("%s is blocked: %v", where, p.Blocked)
 					return v
+				case p.InFlight > 0 || p.Queued > p.Stalled:
+					v.clause = fmt.Sprintf("%d records of %s are being handled or wait for the handler", p.InFlight+p.Queued-p.Stalled, where)
+					v.due = time.Time{}
 				case p.Held > 0 && v.clause == "":
-					v.clause = fmt.Sprintf("a record of %s waits until %s for its next attempt", where, w.at(p.Due))
+					v.clause = fmt.Sprintf("a record of %s waits until %s for its next attempt", where, since(p.Due.Sub(w.start)))
 					v.due = p.Due
 				case p.Held > 0 && !v.due.IsZero() && p.Due.Before(v.due):
 					v.due = p.Due
-				case p.InFlight > 0 || p.Queued > 0:
-					v.clause = fmt.Sprintf("%d records of %s are being handled or wait for the handler", p.InFlight+p.Queued, where)
-					v.due = time.Time{}
 				}
+			}
+			switch {
+			case s.Gate == nil:
+			case s.GateAsked.Before(began):
+				v.clause = fmt.Sprintf("the gate of group %s is closed, and has not been asked again: %v", s.Group, s.Gate)
+				v.due = time.Now().Add(time.Second)
+			default:
+				v.hopeless = fmt.Sprintf("the gate of group %s is closed: %v", s.Group, s.Gate)
+				return v
 			}
 			if !s.Joined {
 				v.clause = fmt.Sprintf("a consumer of group %s is not a member of it", s.Group)
@@ -182,6 +231,14 @@ func (h *Harness) look() view {
 	}
 	if v.clause != "" {
 		return v
+	}
+	if v.clause = h.openTransaction(); v.clause != "" {
+		return v
+	}
+	for name, topics := range h.consumesForeign() {
+		if g, _ := h.broker.Group(name); len(g.Members) > 0 {
+			groups[name] = &consumed{topics: topics, taken: map[topicPartition]bool{}}
+		}
 	}
 	for _, name := range sortedKeys(groups) {
 		clause, mark := h.lookAtGroup(name, groups[name])
@@ -196,19 +253,62 @@ func (h *Harness) look() view {
 	return v
 }
 
+// lookAtLink checks what is known of clients that are no adapters.
+func (h *Harness) lookAtLink(l *link) (clause string) {
+	if n := l.buffered.Load(); n > 0 {
+		return fmt.Sprintf("%s are on their way to the broker from %s", count(int(n), "record"), l.name)
+	}
+	l.mu.Lock()
+	groups := slices.Sorted(maps.Values(l.groups))
+	started := l.dialed || !l.member
+	dead := l.dead
+	l.mu.Unlock()
+	if dead {
+		return ""
+	}
+	if !started && !h.hasEnded(l) {
+		return l.name + " has made no connection to a broker yet, by Env.Dial or Env.ClientOptions"
+	}
+	for _, name := range groups {
+		g, _ := h.broker.Group(name)
+		if !h.isMember(l.name, g) {
+			return fmt.Sprintf("%s is not a member of group %s", l.name, name)
+		}
+	}
+	return ""
+}
+
+// hasEnded reports whether the service that uses a link has returned.
+func (h *Harness) hasEnded(l *link) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.IndexFunc(h.members, func(m *Member) bool { return m.link == l })
+	select {
+	case <-h.members[i].done:
+		return true
+	default:
+		return false
+	}
+}
+
 // lookAtRefused says what is left undone by a group whose last consumer the
 // group or the broker refused for good. One that the test closed has nothing
 // more to do.
 func (h *Harness) lookAtRefused(alive map[string]*consumed) string {
+	refused := map[string]error{}
 	h.watch.mu.Lock()
-	refused := maps.Clone(h.watch.refused)
+	for name, g := range h.watch.groups {
+		if g.refused != nil {
+			refused[name] = g.refused
+		}
+	}
 	h.watch.mu.Unlock()
 	for _, group := range sortedKeys(refused) {
 		if alive[group] != nil {
 			continue
 		}
 		g, _ := h.broker.Group(group)
-		for _, t := range sortedKeys(h.subscribed()[group]) {
+		for _, t := range sortedKeys(h.watch.subscribed()[group]) {
 			partitions, err := h.broker.Partitions(t)
 			if err != nil {
 				continue // deleted
@@ -223,16 +323,78 @@ func (h *Harness) lookAtRefused(alive map[string]*consumed) string {
 	return ""
 }
 
-type topicPartition struct {
-	topic     string
-	partition int32
-}
-
 // consumed is what the consumers of a group say together.
 type consumed struct {
 	members int
 	topics  map[string]bool
 	taken   map[topicPartition]bool // the partitions that one of them works on
+}
+
+func (c *consumed) add(s adapter.Status) {
+	c.members++
+	for _, t := range s.Topics {
+		c.topics[t] = true
+	}
+	for _, p := range s.Partitions {
+		c.taken[topicPartition{p.Topic, p.Partition}] = true
+	}
+}
+
+// ends are the partitions of each topic, and where their data ends.
+type ends map[string][]fakebroker.Partition
+
+// endsOf looks at the topics of a group.
+func (h *Harness) endsOf(group string, says *consumed) (all ends, clause string) {
+	all = make(ends, len(says.topics))
+	for _, t := range sortedKeys(says.topics) {
+		partitions, err := h.broker.Partitions(t)
+		if err != nil {
+			return nil, fmt.Sprintf("group %s consumes topic %s: %v", group, t, err)
+		}
+		all[t] = partitions
+	}
+	return all, ""
+}
+
+// lookAtAssignment checks that a group has given away its partitions, and that
+// its members know.
+func (h *Harness) lookAtAssignment(g fakebroker.Group, says *consumed, all ends) (clause string) {
+	if g.State != "Stable" {
+		return fmt.Sprintf("group %s is rebalancing (%s)", g.Name, g.State)
+	}
+	assigned := map[topicPartition]bool{}
+	for _, m := range g.Members {
+		if name := h.watch.clientOf(g.Name, m); h.isKilled(name) {
+			return fmt.Sprintf("group %s has not found out yet that %s was killed", g.Name, name)
+		}
+		for t, ps := range m.Assignment {
+			for _, p := range ps {
+				assigned[topicPartition{t, p}] = true
+			}
+		}
+	}
+	if g.Type == "share" {
+		return "" // each record is given away on its own
+	}
+	for _, t := range sortedKeys(all) {
+		for _, p := range all[t] {
+			tp := topicPartition{t, p.Partition}
+			if !assigned[tp] {
+				return fmt.Sprintf("%s[%d] is assigned to nobody in group %s", t, p.Partition, g.Name)
+			}
+			if says.members == len(g.Members) && !says.taken[tp] {
+				return fmt.Sprintf("%s[%d] is assigned in group %s, to a member that does not know it yet", t, p.Partition, g.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// isKilled reports whether a client is a member that was killed.
+func (h *Harness) isKilled(client string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.members, func(m *Member) bool { return m.Name() == client && m.link.isDead() })
 }
 
 // lookAtGroup checks what the broker says of a group.
@@ -241,40 +403,29 @@ func (h *Harness) lookAtGroup(name string, says *consumed) (clause, mark string)
 	if !ok {
 		return fmt.Sprintf("group %s has not formed yet", name), ""
 	}
-	if g.State != "Stable" {
-		return fmt.Sprintf("group %s is rebalancing (%s)", name, g.State), ""
+	all, clause := h.endsOf(name, says)
+	if clause != "" {
+		return clause, ""
 	}
-	assigned := map[topicPartition]bool{}
-	for _, m := range g.Members {
-		for t, ps := range m.Assignment {
-			for _, p := range ps {
-				assigned[topicPartition{t, p}] = true
-			}
-		}
+	if clause := h.lookAtAssignment(g, says, all); clause != "" {
+		return clause, ""
 	}
 	offsets := map[topicPartition]fakebroker.GroupOffset{}
 	for _, o := range g.Offsets {
 		offsets[topicPartition{o.Topic, o.Partition}] = o
 	}
-	for _, t := range sortedKeys(says.topics) {
-		partitions, err := h.broker.Partitions(t)
-		if err != nil {
-			return fmt.Sprintf("group %s consumes topic %s: %v", name, t, err), ""
-		}
-		for _, p := range partitions {
+	for _, t := range sortedKeys(all) {
+		for _, p := range all[t] {
 			where := fmt.Sprintf("%s[%d]", t, p.Partition)
-			tp := topicPartition{t, p.Partition}
-			if !assigned[tp] {
-				return fmt.Sprintf("%s is assigned to nobody in group %s", where, name), ""
-			}
-			if says.members == len(g.Members) && !says.taken[tp] {
-				return fmt.Sprintf("%s is assigned in group %s, to a member that does not know it yet", where, name), ""
-			}
-			at, ok := offsets[tp]
+			at, ok := offsets[topicPartition{t, p.Partition}]
 			if !ok {
 				at.Committed = -1
 			}
-			if p.Start < p.EndOfData && at.Committed < p.EndOfData {
+			done := p.Start == p.EndOfData || at.Committed >= p.EndOfData
+			switch {
+			case g.Type == "share" && at.Lag > 0:
+				return fmt.Sprintf("share group %s is not done with %s of %s", name, count(int(at.Lag), "record"), where), ""
+			case g.Type != "share" && !done && !h.onlyAborted(name, t, p, at.Committed):
 				return fmt.Sprintf("group %s has committed %s of %s, and its data ends at %d", name, committed(at.Committed), where, p.EndOfData), ""
 			}
 			mark += fmt.Sprintf(" %s:%d/%d", where, at.Committed, p.HighWatermark)
@@ -290,16 +441,96 @@ func committed(offset int64) string {
 	return fmt.Sprintf("offset %d", offset)
 }
 
+// openTransaction names a transaction that is not over.
+func (h *Harness) openTransaction() string {
+	if !h.watch.transactions() {
+		return ""
+	}
+	for _, t := range h.broker.Transactions() {
+		if !t.Started.IsZero() {
+			return fmt.Sprintf("transaction %s is open since %s", t.ID, since(t.Started.Sub(h.watch.start)))
+		}
+	}
+	return ""
+}
+
+// onlyAborted reports whether all that a group has not committed of a partition
+// was aborted, and the group does not read such records.
+func (h *Harness) onlyAborted(group, topic string, p fakebroker.Partition, committed int64) bool {
+	if !h.watch.readsCommitted(group) {
+		return false
+	}
+	rest := fakebroker.Selection{Partitions: []int32{p.Partition}, From: committed, ReadCommitted: true}
+	next, stop := iter.Pull2(h.broker.Scan(topic, rest))
+	defer stop()
+	_, _, more := next() // an error is not the end
+	return !more
+}
+
+// readsCommitted reports whether the clients of a group read committed.
+func (w *watch) readsCommitted(group string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g := w.groups[group]
+	if !w.foreign.transactional || g == nil {
+		return false
+	}
+	if g.foreign != nil {
+		for client := range g.foreign.clients {
+			if w.foreign.readCommitted[client] {
+				return true
+			}
+		}
+	}
+	for client := range g.adapters {
+		if w.foreign.readCommitted[client] {
+			return true
+		}
+	}
+	return false
+}
+
+// readers are the topics that clients without a group were sent.
+func (w *watch) readers() map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	grouped := map[string]bool{}
+	for _, g := range w.groups {
+		if g.foreign != nil {
+			for client := range g.foreign.clients {
+				grouped[client] = true
+			}
+		}
+	}
+	topics := map[string]map[string]bool{}
+	for at := range w.foreign.sent {
+		if grouped[at.client] {
+			continue
+		}
+		if topics[at.client] == nil {
+			topics[at.client] = map[string]bool{}
+		}
+		topics[at.client][at.topic] = true
+	}
+	out := map[string]string{}
+	for client, ts := range topics {
+		out[client] = strings.Join(sortedKeys(ts), ", ")
+	}
+	return out
+}
+
 // which names the records that the adapters know of for which is holds, and no
 // more than ten.
 func (w *watch) which(is func(*story) bool) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var names []string
-	for _, group := range sortedKeys(w.stories) {
-		for at, s := range w.stories[group] {
-			if is(s) {
-				names = append(names, fmt.Sprintf("%s[%d]@%d in %s", at.topic, at.partition, at.offset, group))
+	for _, group := range sortedKeys(w.groups) {
+		for tp, p := range w.groups[group].partitions {
+			for offset, s := range p.stories.open {
+				if is(s) {
+					names = append(names, fmt.Sprintf("%s[%d]@%d in %s", tp.topic, tp.partition, offset, group))
+				}
 			}
 		}
 	}

@@ -13,17 +13,25 @@ type wallClock struct {
 	done chan struct{}
 }
 
-func startWallClock() *wallClock {
+const wallTick = 50 * time.Millisecond
+
+// startWallClock starts a clock that calls tick at each tick, with the time
+// since the one before.
+func startWallClock(tick func(since time.Duration)) *wallClock {
 	w := &wallClock{quit: make(chan struct{}), done: make(chan struct{})}
 	start := time.Now()
-	ticker := time.NewTicker(50 * time.Millisecond)
+	ticker := time.NewTicker(wallTick)
 	go func() {
 		defer close(w.done)
 		defer ticker.Stop()
+		last := start
 		for {
 			select {
 			case <-ticker.C:
-				w.now.Store(int64(time.Since(start)))
+				now := time.Now()
+				w.now.Store(int64(now.Sub(start)))
+				tick(now.Sub(last))
+				last = now
 			case <-w.quit:
 				return
 			}

@@ -14,7 +14,8 @@ Examples:
   backuprequest run requests.jsonl                     with a broker of its own
   backuprequest run --brokers localhost:9092 -         on a cluster, from standard input
   backuprequest produce --brokers localhost:9092       a few events
-  backuprequest consume --brokers localhost:9092 --follow`
+  backuprequest consume --brokers localhost:9092 --follow
+  backuprequest redrive --brokers localhost:9092       what would be taken back; --apply does it`
 
 // Help is the part of run's help below its first line.
 func (*runCommand) Help() string {
@@ -57,6 +58,27 @@ Examples:
   backuprequest consume --brokers localhost:9092 backup-request-accepted --from 2026-02-28T12:00:00Z
   backuprequest consume --brokers localhost:9092 backup-request-accepted.backup-request.dlt --max 10
   backuprequest consume --brokers localhost:9092 --from end --follow`
+}
+
+// Help is the part of redrive's help below its first line.
+func (*redriveCommand) Help() string {
+	return `Without --apply it is a dry run. Each dead letter that the filters let through is a line on standard output: what becomes of it, where it is, its key, how often it was tried, and its error. All filters given must fit.
+
+With --apply the records go to the group's redrive topic, <topic>.<group>.redrive, from where the handlers of that group take them (backuprequest run --brokers is one), with attempts counted from 1 again. They stay on the dead-letter topic as well. It stops where that topic ended at the start, so that nothing goes round in circles.
+
+Run again, it goes on where it stopped: no dead letter is taken back twice. A record that failed again is a dead letter of its own, and capped unless --max-redrives allows another time. The tally at the end:
+
+  seen    = unknown + filtered + matched, where
+  matched = redriven + already + capped + too large + what a dry run would redrive
+
+unknown are those without headers of this group's. Interrupted (SIGINT, SIGTERM), it waits for what is under way, and prints the tally so far.
+
+Exit status: 0 all is well; 1 something failed, was too large, or interrupted; 2 wrong usage.
+
+Examples:
+  backuprequest redrive --brokers localhost:9092
+  backuprequest redrive --brokers localhost:9092 --error "database is locked" --max-age 24h --apply
+  backuprequest redrive --brokers localhost:9092 --partition 2 --from-offset 10 --until-offset 20 --apply`
 }
 
 // helpFlag shows the help of the command that was named.

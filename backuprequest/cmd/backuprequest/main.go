@@ -1,5 +1,6 @@
 // Command backuprequest runs the backup-request service from a terminal: run
-// takes requests through the whole flow, produce and consume show its two ends.
+// takes requests through the whole flow, produce and consume show its two ends, and
+// redrive takes back what was dead-lettered.
 //
 //	backuprequest run requests.jsonl
 //
@@ -94,6 +95,7 @@ type commandLine struct {
 	Run     runCommand     `cmd:"" help:"Take backup requests through the whole flow."`
 	Produce produceCommand `cmd:"" help:"Publish a few BackupRequestAccepted."`
 	Consume consumeCommand `cmd:"" help:"Print the records of a topic."`
+	Redrive redriveCommand `cmd:"" help:"Take dead letters back to the handler."`
 }
 
 func dispatch(args []string, s streams) error {

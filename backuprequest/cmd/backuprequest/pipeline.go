@@ -67,6 +67,7 @@ func startPipeline(ctx context.Context, c *runCommand, settings adapter.Config, 
 		Group:   c.Group,
 		Handler: handler,
 		Retry:   adapter.RetryPolicy{Attempts: c.Attempts},
+		Redrive: p.broker == nil, // a broker of its own ends with the run
 	})
 	if err != nil {
 		return p, err

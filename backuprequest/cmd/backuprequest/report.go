@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -37,10 +38,11 @@ func (r *reporter) trace() *adapter.Trace {
 				})
 			}
 		},
-		Delivered: func(m *adapter.Message) {
+		Delivered: func(ctx context.Context, m *adapter.Message) context.Context {
 			if m.Attempt > 1 {
 				r.outcomes.retried(string(m.Key), m.ID())
 			}
+			return ctx
 		},
 	}
 }

@@ -1,0 +1,38 @@
+package adapter
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// EnsureTopicsOf makes or verifies the topics of a group's own.
+func (a *Adapter) EnsureTopicsOf(ctx context.Context, group, source string, tiers []time.Duration, mayCreate bool) error {
+	s := ownTopicsSpec{group: group, sources: []string{source}, tiers: tiers, deadLetters: true, redrive: true, mayCreate: mayCreate}
+	if err := s.check(); err != nil {
+		return err
+	}
+	return a.ensureOwnTopics(ctx, s)
+}
+
+// Move is a record on its way to another topic.
+type Move struct{ v *move }
+
+// Publish is move.publish.
+func (m Move) Publish(ctx context.Context) error { return m.v.publish(ctx) }
+
+// MoveToRetry is moveToRetry.
+func (a *Adapter) MoveToRetry(source string, m *Message, cause error, delay time.Duration, notBefore time.Time) Move {
+	return Move{a.moveToRetry(source, m, cause, delay, notBefore, headerStyle{})}
+}
+
+// MoveToDeadLetters is moveToDeadLetters.
+func (a *Adapter) MoveToDeadLetters(source string, m *Message, cause error) Move {
+	return Move{a.moveToDeadLetters(source, m, cause, headerStyle{})}
+}
+
+// MoveOn is moveOn, of a record that is on a retry topic.
+func (a *Adapter) MoveOn(source, group string, r *kgo.Record, delay time.Duration) Move {
+	return Move{a.moveOn(source, &Message{Group: group}, r, delay)}
+}

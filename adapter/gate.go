@@ -1,0 +1,197 @@
+package adapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// gateFresh is how long an answer of the gate holds.
+	gateFresh = time.Second
+	// gateTimeout is how long the gate may take to answer.
+	gateTimeout = 10 * time.Second
+)
+
+var errGateSilent = fmt.Errorf("the gate did not answer within %v", gateTimeout)
+
+// gate asks Subscription.Gate whether handlers may run. It is asked before they
+// do, once a second at most, and while it is closed again and again with backoff.
+// A nil gate is open.
+type gate struct {
+	check    func(context.Context) error
+	policy   *RetryPolicy
+	log      *slog.Logger
+	ctx      context.Context // ends with the consumer
+	onChange func(closed error)
+	gone     sync.WaitGroup
+
+	mu      sync.Mutex
+	asked   time.Time     // when the last answer came
+	closed  error         // why it is closed; nil while it is open
+	since   time.Time     // when it was closed
+	before  time.Duration // how long it was closed before that
+	answer  chan struct{} // closed at the next answer; nil while nobody asks
+	stopped bool
+}
+
+// await returns when there is an answer that is fresh. It reports false when drop
+// is closed, or the consumer ends, before that.
+func (g *gate) await(drop <-chan struct{}) bool {
+	if g == nil {
+		return true
+	}
+	g.mu.Lock()
+	fresh := g.closed != nil || !g.asked.IsZero() && time.Since(g.asked) < gateFresh
+	g.mu.Unlock()
+	return fresh || g.ask(drop)
+}
+
+// isOpen is the last answer.
+func (g *gate) isOpen() bool {
+	_, closed := g.lastAnswer()
+	return closed == nil
+}
+
+// lastAnswer is when the gate has answered last, and why it is closed; nil while
+// it is open.
+func (g *gate) lastAnswer() (at time.Time, closed error) {
+	if g == nil {
+		return time.Time{}, nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.asked, g.closed
+}
+
+// isClosedNow asks, unless it knows that the gate is closed. Where there is no answer
+// it counts as closed, so that no attempt is used.
+func (g *gate) isClosedNow(drop <-chan struct{}) bool {
+	if g == nil {
+		return false
+	}
+	if !g.isOpen() {
+		return true
+	}
+	known := g.ask(drop)
+	return !known || !g.isOpen()
+}
+
+// pass is await, until the gate is open.
+func (g *gate) pass(drop <-chan struct{}) bool {
+	known := g.await(drop)
+	for known && !g.isOpen() {
+		known = g.ask(drop)
+	}
+	return known
+}
+
+// closedFor is how long the gate has been closed in all.
+func (g *gate) closedFor() time.Duration {
+	if g == nil {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		return g.before + time.Since(g.since)
+	}
+	return g.before
+}
+
+// ask waits for the next answer. It reports false when drop is closed, or the
+// consumer ends, before that.
+func (g *gate) ask(drop <-chan struct{}) bool {
+	g.mu.Lock()
+	if g.answer == nil && !g.stopped {
+		g.answer = make(chan struct{})
+		g.gone.Go(g.run)
+	}
+	answer := g.answer
+	g.mu.Unlock()
+	select {
+	case <-answer:
+		return true
+	case <-drop:
+	case <-g.ctx.Done():
+	}
+	return false
+}
+
+// stop ends the asking. The gate's context has ended.
+func (g *gate) stop() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	g.stopped = true
+	g.mu.Unlock()
+	g.gone.Wait()
+}
+
+// run asks once, and goes on while the gate is closed.
+func (g *gate) run() {
+	for failed := 1; ; failed++ {
+		err := g.call()
+		if g.ctx.Err() != nil {
+			return
+		}
+		if was := g.know(err); (was == nil) != (err == nil) {
+			if err != nil {
+				g.log.Warn("the gate is closed: no handler runs until it opens", "error", err)
+			} else {
+				g.log.Info("the gate is open again")
+			}
+			g.onChange(err)
+		}
+		if err == nil || !sleep(g.ctx, g.policy.backoff(failed)) {
+			return
+		}
+	}
+}
+
+// know takes an answer, and is the one before. While the gate is closed somebody
+// is always asking.
+func (g *gate) know(err error) (was error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was, g.closed, g.asked = g.closed, err, time.Now()
+	switch {
+	case was == nil && err != nil:
+		g.since = g.asked
+	case was != nil && err == nil:
+		g.before += g.asked.Sub(g.since)
+	}
+	close(g.answer)
+	g.answer = nil
+	if err != nil {
+		g.answer = make(chan struct{})
+	}
+	return was
+}
+
+// call runs the check, which may panic, exit its goroutine or hang.
+func (g *gate) call() error {
+	ctx, cancel := context.WithTimeoutCause(g.ctx, gateTimeout, errGateSilent)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() {
+		err := errors.New("the gate exited its goroutine")
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("the gate panicked: %v", p)
+			}
+			answer <- err
+		}()
+		err = g.check(ctx)
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

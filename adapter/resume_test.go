@@ -1,0 +1,213 @@
+package adapter_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/harness"
+)
+
+func TestResume_afterAKillNothingSettledRunsAgainAndAttemptsGoOn(t *testing.T) {
+	needsTag(t)
+	processes().Run(t, func(t *testing.T, h *harness.Harness) {
+		var handled list[string]
+		handle := func(_ context.Context, m *adapter.Message) adapter.Result {
+			handled.add(fmt.Sprint(string(m.Value), " ", m.Attempt))
+			if string(m.Value) == "bad" {
+				return adapter.RetryAfter(errDown, time.Hour)
+			}
+			return adapter.Commit()
+		}
+		s := subscription(handle)
+		s.Retry.Attempts = 3
+		h.CreateTopics("t")
+		h.Adapter()
+		second := h.NewAdapter() // p2
+		subscribe(t, second, s)
+		start := time.Now()
+		bad := h.Publish(event{"t", "a", "bad"})
+		h.PublishAll(event{"t", "b", "one"}, event{"t", "c", "two"})
+		time.Sleep(time.Hour)
+		until(t, "the second attempt has failed", func() bool { return handled.len() == 4 })
+		time.Sleep(time.Second) // it is committed that it has
+		assert.Zero(t, committed(h, 0))
+		kill(h, "p2", second)
+		subscribe(t, h.NewAdapter(), s)
+		h.Settle()
+		all := handled.all()
+		assert.ElementsMatch(t, []string{"bad 1", "one 1", "two 1"}, all[:3])
+		assert.Equal(t, []string{"bad 2", "bad 3"}, all[3:])
+		assert.GreaterOrEqual(t, time.Since(start), 2*time.Hour, "the wait was not cut short")
+		assert.Equal(t, harness.DeadLettered, h.Fate(bad).Kind)
+		var attempts *adapter.AttemptsError
+		require.ErrorAs(t, h.Fate(bad).Err, &attempts)
+		assert.Equal(t, 3, attempts.Attempts)
+		assert.WithinDuration(t, start, mustTime(t, h.Topic("t.g.dlt").Records()[0].Header(adapter.HeaderFirstFailed)), time.Second,
+			"the first failure is known, too")
+	})
+}
+
+func mustTime(t *testing.T, text string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339Nano, text)
+	require.NoError(t, err)
+	return at
+}
+
+func TestResume_metadataOfSomebodyElseIsIgnored(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t")
+		h.PublishAll(numbered(3)...)
+		cl, err := kgo.NewClient(h.ClientOptions("somebody")...)
+		require.NoError(t, err)
+		offsets := kadm.Offsets{}
+		offsets.Add(kadm.Offset{Topic: "t", At: 1, LeaderEpoch: -1, Metadata: "kafkatest.1:AAAA"})
+		_, err = kadm.NewClient(cl).CommitOffsets(t.Context(), "g", offsets)
+		require.NoError(t, err)
+		cl.Close()
+		var seen list[int64]
+		h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			seen.add(m.Offset)
+			return adapter.Commit()
+		}))
+		h.Settle()
+		assert.ElementsMatch(t, []int64{1, 2}, seen.all())
+	})
+}
+
+func TestResume_metadataThatTheBrokerFindsTooLongIsShortened(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		c := h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			if m.Attempt == 1 {
+				return adapter.RetryAfter(errDown, time.Hour)
+			}
+			return adapter.Commit()
+		}))
+		scope := commitsOfG()
+		scope.Count = 1
+		f := h.Broker().Refuse(kerr.OffsetMetadataTooLarge, scope)
+		h.PublishAll(numbered(3)...)
+		until(t, "refused", func() bool { return f.Hits() == 1 })
+		h.Settle()
+		assert.EqualValues(t, 3, committed(h, 0))
+		assert.NoError(t, c.Status().Partitions[0].Full)
+	})
+}
+
+// Without the count, a record that ends the process would do so for ever.
+func TestCountBeforeRun_aRecordThatEndsTheProcessIsGivenUp(t *testing.T) {
+	needsTag(t)
+	processes().Run(t, func(t *testing.T, h *harness.Harness) {
+		attempts := make(chan int)
+		var rejected list[error]
+		s := subscription(func(ctx context.Context, m *adapter.Message) adapter.Result {
+			attempts <- m.Attempt
+			<-ctx.Done()
+			return adapter.Commit() // of a process that is no more
+		})
+		s.Retry.Attempts = 3
+		s.CountBeforeRun = true
+		s.OnReject = func(_ context.Context, _ *adapter.Message, cause error) error {
+			rejected.add(cause)
+			return nil
+		}
+		h.CreateTopics("t")
+		h.Adapter()
+		rec := h.Publish(event{"t", "k", "poison"})
+		for i := range 3 {
+			a := h.NewAdapter()
+			subscribe(t, a, s)
+			assert.Equal(t, i+1, <-attempts)
+			kill(h, fmt.Sprint("p", i+2), a)
+		}
+		subscribe(t, h.NewAdapter(), s)
+		h.Settle()
+		assert.Equal(t, harness.Rejected, h.Fate(rec).Kind)
+		require.Len(t, rejected.all(), 1)
+		require.ErrorIs(t, rejected.all()[0], adapter.ErrInterrupted)
+	})
+}
+
+// A handler must not begin before its attempt is counted.
+func TestCountBeforeRun_withoutACommitNothingRuns(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		var handled list[int]
+		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			handled.add(m.Attempt)
+			return adapter.Commit()
+		})
+		s.CountBeforeRun = true
+		h.Subscribe(s)
+		h.Settle()
+		f := h.Broker().Refuse(kerr.GroupAuthorizationFailed, commitsOfG())
+		h.Publish(event{"t", "k", ""})
+		until(t, "a commit is refused", func() bool { return f.Hits() > 3 })
+		assert.Zero(t, handled.len())
+		f.Clear()
+		h.Settle()
+		assert.Equal(t, []int{1}, handled.all())
+	})
+}
+
+func TestCountBeforeRun_anAttemptThatDoesNotBeginDoesNotCount(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		var handled list[int]
+		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			handled.add(m.Attempt)
+			return adapter.Commit()
+		})
+		s.CountBeforeRun, s.Retry.Attempts = true, 1
+		h.CreateTopics("t")
+		first := subscribe(t, h.NewAdapter(), s)
+		h.Settle()
+		scope := commitsOfG()
+		f := h.Broker().Refuse(kerr.CoordinatorLoadInProgress, scope)
+		rec := h.Publish(event{"t", "k", ""})
+		until(t, "a commit is refused", func() bool { return f.Hits() > 0 })
+		closed := make(chan error)
+		go func() { closed <- first.Close(t.Context()) }()
+		time.Sleep(time.Second) // it drains, and has its last commit to do
+		f.Clear()
+		require.NoError(t, <-closed)
+		assert.Zero(t, handled.len())
+		subscribe(t, h.NewAdapter(), s)
+		h.Settle()
+		assert.Equal(t, []int{1}, handled.all())
+		assert.Equal(t, harness.Committed, h.Fate(rec).Kind)
+	})
+}
+
+func TestCountBeforeRun_anUnavailableDependencyUsesNoAttempt(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		gate := &harness.GateSpy{}
+		var handled list[int]
+		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			if handled.add(m.Attempt); handled.len() == 1 {
+				gate.Down(errDown)
+				return adapter.Unavailable(errDown)
+			}
+			return adapter.Commit()
+		})
+		s.CountBeforeRun, s.Retry.Attempts, s.Gate = true, 1, gate.Check
+		h.CreateTopics("t")
+		first := subscribe(t, h.NewAdapter(), s)
+		rec := h.Publish(event{"t", "k", ""})
+		until(t, "handled", func() bool { return handled.len() == 1 })
+		time.Sleep(time.Minute)
+		require.NoError(t, first.Close(t.Context()))
+		gate.Up()
+		subscribe(t, h.NewAdapter(), s)
+		h.Settle()
+		assert.Equal(t, []int{1, 1}, handled.all())
+		assert.Equal(t, harness.Committed, h.Fate(rec).Kind)
+	})
+}

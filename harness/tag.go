@@ -1,0 +1,6 @@
+//go:build synctests
+
+package harness
+
+// visibleLocks reports whether virtual time can see the locks of franz-go.
+const visibleLocks = true

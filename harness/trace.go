@@ -1,0 +1,271 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"example.com/kafkatest/adapter"
+)
+
+// effects are the records that one run of a handler published.
+type effects struct {
+	group     string
+	of        []place // what it handles: more than one for a batch
+	published []place
+}
+
+type effectsKey struct{}
+
+// handling is the context of a handler, which has its effects.
+type handling struct {
+	context.Context
+	effects effects
+	of      [1]place // of the effects, but for a batch of more
+}
+
+func handlingOf(ctx context.Context, m *adapter.Message) context.Context {
+	h := &handling{Context: ctx, of: [1]place{messagePlace(m)}}
+	h.effects = effects{group: m.Group, of: h.of[:]}
+	return h
+}
+
+// Value is context.Context's.
+func (h *handling) Value(key any) any {
+	if key == (effectsKey{}) {
+		return &h.effects
+	}
+	return h.Context.Value(key)
+}
+
+func messagePlace(m *adapter.Message) place { return place{m.Topic, m.Partition, m.Offset} }
+
+// trace is what an adapter tells the watch by. The user's own trace hears of
+// everything, too, and first.
+func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.Trace {
+	name := func(g adapter.GroupMember) string {
+		if l.name == firstAdapter {
+			return g.Name
+		}
+		return fmt.Sprintf("%s of %s", g.Name, l.name)
+	}
+	// locked runs f, unless the adapter's member has been killed: what its
+	// goroutines still do, no process would have done.
+	locked := func(f func()) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !l.killed {
+			f()
+		}
+	}
+	// member notes what happened to a member of a group.
+	member := func(kind eventKind, g adapter.GroupMember, e event) {
+		e.kind, e.member, e.group, e.client = kind, name(g), g.Group, l.name
+		w.happened(e)
+	}
+	t := &adapter.Trace{
+		Published: func(ctx context.Context, e adapter.Event, m *adapter.Message) {
+			locked(func() {
+				if p, ok := ctx.Value(publicationsKey{}).(*publications); ok {
+					p.records = append(p.records, recordOf(m))
+				}
+				e := event{kind: evPublished, place: messagePlace(m), client: l.name}
+				if by, ok := ctx.Value(effectsKey{}).(*effects); ok {
+					w.caused(by, e.place)
+					e.group, e.to = by.group, by.of[len(by.of)-1]
+				}
+				w.happened(e)
+			})
+		},
+		Subscribed: func(g adapter.GroupMember, topics []string) {
+			locked(func() {
+				w.group(g.Group).adapters[l.name] = true
+				for _, t := range topics {
+					w.group(g.Group).topics[t] = true
+				}
+				member(evSubscribed, g, event{detail: strings.Join(topics, ", ")})
+			})
+		},
+		Stopped: func(g adapter.GroupMember, err error) {
+			locked(func() {
+				if err == nil {
+					member(evClosed, g, event{})
+					return
+				}
+				w.group(g.Group).refused = err
+				member(evStopped, g, event{detail: err})
+			})
+		},
+		Assigned: func(g adapter.GroupMember, ps map[string][]int32) {
+			locked(func() { member(evAssigned, g, event{detail: partitionsOf(ps)}) })
+		},
+		Started: func(g adapter.GroupMember, topic string, partition int32, offset int64) {
+			locked(func() {
+				p := w.partition(g.Group, topic, partition)
+				p.claims = append(p.claims, span{offset, offset})
+				member(evStarted, g, event{place: place{topic, partition, offset}})
+			})
+		},
+		Revoked: func(g adapter.GroupMember, ps map[string][]int32, lost bool) {
+			kind := evRevoked
+			if lost {
+				kind = evLost
+			}
+			locked(func() { member(kind, g, event{detail: partitionsOf(ps)}) })
+		},
+		Gate: func(g adapter.GroupMember, closed error) {
+			locked(func() { member(evGate, g, event{detail: closed}) })
+		},
+		Committed: func(g adapter.GroupMember, topic string, partition int32, offset int64) {
+			locked(func() {
+				if cs := w.partition(g.Group, topic, partition).claims; len(cs) > 0 {
+					last := &cs[len(cs)-1]
+					last.to = max(offset, last.to)
+				}
+				member(evCommitted, g, event{place: place{topic, partition, offset}})
+			})
+		},
+		Delivered: func(ctx context.Context, m *adapter.Message) context.Context {
+			w.record(l, evDelivered, m, func(s *story) event {
+				s.deliveries++
+				s.attempt = int32(m.Attempt)
+				s.running = true
+				s.due = 0
+				w.running++
+				l.running++
+				return event{attempt: s.attempt}
+			})
+			l.whileFrozen(ctx)
+			if by, ok := ctx.Value(effectsKey{}).(*effects); ok { // a batch
+				by.of = append(by.of, messagePlace(m))
+				return ctx
+			}
+			return handlingOf(ctx, m)
+		},
+		Returned: func(m *adapter.Message, r adapter.Result, took time.Duration) {
+			w.record(l, evReturned, m, func(s *story) event {
+				s.running = false
+				s.err = r.Err()
+				if errors.Is(s.err, adapter.ErrHandlerExited) && w.exited == "" {
+					w.exited = exitLine()
+				}
+				w.running--
+				l.running--
+				if s.settled { // while its handler still ran, as with ResolveOffset
+					w.over(m.Group, messagePlace(m), s)
+				}
+				return event{took: took, detail: detailOf(r)}
+			})
+		},
+		Waiting: func(m *adapter.Message, due time.Time) {
+			w.record(l, evWaiting, m, func(s *story) event {
+				s.due = due.Sub(w.start)
+				return event{due: s.due}
+			})
+		},
+		Hopped: func(m *adapter.Message, cause error, at adapter.Origin) {
+			w.record(l, evHopped, m, func(s *story) event {
+				s.hop = &place{at.Topic, at.Partition, at.Offset}
+				if cause == nil {
+					return event{to: *s.hop}
+				}
+				return event{to: *s.hop, detail: cause}
+			})
+		},
+		DeadLettered: func(m *adapter.Message, cause error, at adapter.Origin) {
+			w.record(l, evDeadLettered, m, func(s *story) event {
+				s.dead, s.err = &place{at.Topic, at.Partition, at.Offset}, cause
+				return event{to: *s.dead, detail: cause}
+			})
+		},
+		Rejected: func(m *adapter.Message, cause error) {
+			w.record(l, evRejected, m, func(s *story) event {
+				s.rejected, s.err = true, cause
+				return event{detail: cause}
+			})
+		},
+		Settled: func(m *adapter.Message) {
+			w.record(l, evSettled, m, func(s *story) event {
+				s.settled = true
+				if !s.running {
+					w.over(m.Group, messagePlace(m), s)
+				}
+				return event{}
+			})
+		},
+		Fenced: func(m *adapter.Message) {
+			w.record(l, evFenced, m, func(s *story) event { s.due = 0; return event{} })
+		},
+	}
+	if withoutFates {
+		t.Delivered, t.Returned, t.Waiting, t.Settled, t.Fenced = nil, nil, nil, nil, nil
+		t.Hopped, t.DeadLettered, t.Rejected, t.Committed = nil, nil, nil, nil
+	}
+	return adapter.JoinTraces(user, t)
+}
+
+// record changes the story of a record, and notes what happened to it: change
+// says what is particular about it. It does nothing when the member has been
+// killed, as locked does in trace.
+func (w *watch) record(l *link, kind eventKind, m *adapter.Message, change func(*story) event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l.killed {
+		return
+	}
+	at := messagePlace(m)
+	e := change(w.story(m.Group, at))
+	e.kind, e.group, e.place, e.client = kind, m.Group, at, l.name
+	w.happened(e)
+}
+
+// plainCommit is what nearly all handlers return, to be kept without a copy for
+// each record.
+var plainCommit any = adapter.Commit()
+
+func detailOf(r adapter.Result) any {
+	if r.Type() == adapter.ResultCommit {
+		return plainCommit
+	}
+	return r
+}
+
+// kill has the watch believe nothing any more that a link's adapters say.
+func (w *watch) kill(l *link) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.killed = true
+	w.running -= l.running
+	w.happened(event{kind: evNote, client: l.name, detail: l.name + " is killed"})
+}
+
+// caused links a record to those that were handled when it was published. The
+// caller holds mu.
+func (w *watch) caused(by *effects, published place) {
+	by.published = append(by.published, published)
+	if len(by.published) > 1 {
+		return // linked already
+	}
+	for _, at := range by.of {
+		s := w.story(by.group, at)
+		s.effects = append(s.effects, by)
+	}
+}
+
+func recordOf(m *adapter.Message) Record {
+	return Record{
+		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
+		Key: m.Key, Value: m.Value, Headers: m.Headers, Timestamp: m.Timestamp,
+	}
+}
+
+// publications collects the records that one call to Publish made.
+type publications struct{ records []Record }
+
+type publicationsKey struct{}
+
+func (p *publications) in(ctx context.Context) context.Context {
+	return context.WithValue(ctx, publicationsKey{}, p)
+}
