@@ -14,13 +14,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/harness"
 	"example.com/kafkatest/integration/internal/process"
 	"example.com/kafkatest/integration/kafka"
 )
 
-// BenchmarkFirstCommit is how long it takes from the start of a process that is
-// a broker to the first record that a consumer group has committed. It is opted
-// into: see package kafka.
+// BenchmarkFirstCommit is how long it takes from nothing to the first record that
+// a consumer group has committed: in a test with the harness, from the start of a
+// process that is a broker, and from that of a container. It is opted into: see
+// package kafka.
 func BenchmarkFirstCommit(b *testing.B) {
 	kafka.SkipUnlessWanted(b)
 	program := filepath.Join(b.TempDir(), "fakebroker")
@@ -32,6 +35,14 @@ func BenchmarkFirstCommit(b *testing.B) {
 	if _, err := kafka.Jars(b.Context()); err != nil { // fetched before the clock starts
 		b.Fatal(err)
 	}
+	b.Run("harness", func(b *testing.B) {
+		for b.Loop() {
+			everything := func(string, string) (bool, error) { return true, nil }
+			if !testing.RunTests(everything, []testing.InternalTest{{Name: b.Name(), F: settleOne}}) {
+				b.Fatal("the test failed")
+			}
+		}
+	})
 	b.Run("fake", func(b *testing.B) {
 		for b.Loop() {
 			addr, stop := startProgram(b, program)
@@ -54,6 +65,39 @@ func BenchmarkFirstCommit(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.StartTimer()
+		}
+	})
+	b.Run("container", func(b *testing.B) {
+		kafka := kafkaImage(b)
+		for b.Loop() {
+			addr, stop := kafka.start(b)
+			commitOne(b, kgo.SeedBrokers(addr))
+			stop()
+		}
+	})
+}
+
+// greeting is an event.
+type greeting struct{ text string }
+
+func (greeting) TopicName() string  { return "orders" }
+func (greeting) MessageKey() string { return "" }
+func (g greeting) MessageData() any { return g.text }
+
+// settleOne has the harness know what became of a record.
+func settleOne(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.Subscribe(adapter.Subscription{
+			Topics: []string{"orders"},
+			Group:  "billing",
+			Handler: adapter.HandlerFunc(func(context.Context, *adapter.Message) adapter.Result {
+				return adapter.Commit()
+			}),
+		})
+		rec := h.Publish(greeting{"hello"})
+		h.Settle()
+		if f := h.Fate(rec); f.Kind != harness.Committed {
+			t.Fatal(f)
 		}
 	})
 }

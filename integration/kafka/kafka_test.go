@@ -88,8 +88,11 @@ func TestRun_listeners(t *testing.T) {
 		cl := client(t, kgo.SeedBrokers(k.SASLAddrs()...), kgo.SASL(plain.Auth{User: u.Name, Pass: u.Password}.AsMechanism()))
 		return cl.ProduceSync(within(t), &kgo.Record{Topic: "secret", Value: []byte("v")}).FirstErr()
 	}
-	if err := produce(user); !errors.Is(err, kerr.TopicAuthorizationFailed) {
-		t.Fatalf("alice: %v", err)
+	ctx := within(t)
+	for err := produce(user); !errors.Is(err, kerr.TopicAuthorizationFailed); err = produce(user) {
+		if err != nil || ctx.Err() != nil { // the broker hears of an ACL later than it is made
+			t.Fatalf("alice: %v", err)
+		}
 	}
 	noError(t, produce(admin))
 }
@@ -209,7 +212,7 @@ func TestStart_nothingIsLeftByAProcessThatDies(t *testing.T) {
 	t.Cleanup(func() { _ = conn.Close() }) // nothing was sent
 	noError(t, cmd.Process.Kill())
 	_ = cmd.Wait() // it was killed
-	noError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	noError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("the broker is still there: %v", err)
 	}

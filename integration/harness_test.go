@@ -1,0 +1,47 @@
+package integration
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/harness"
+	"example.com/kafkatest/integration/kafka"
+)
+
+// What the harness says of a Kafka that is there already, its own tests say: on a
+// fake one, and here on a real one.
+func TestHarness_onAKafkaThatIsThere(t *testing.T) {
+	k := kafka.Run(t, kafka.Config{Nodes: 3})
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-tags", "synctests", "-run", "^TestRunOnKafka_", "./harness")
+	cmd.Dir = ".." // the module whose tests they are
+	cmd.Env = append(os.Environ(), "KAFKA_BROKERS="+strings.Join(k.Addrs(), ","))
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestRunOnKafka_") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func TestHarness_onAKafkaWithTLSAndUsers(t *testing.T) {
+	k := kafka.Run(t, kafka.Config{TLS: true, Users: []kafka.User{{Name: "alice", Password: "alice-secret"}}})
+	c := harness.Config{Kafka: harness.Kafka{
+		Brokers: k.SASLTLSAddrs(), TLS: k.TLSConfig(),
+		Options: []kgo.Opt{kgo.SASL(scram.Auth{User: "alice", Pass: "alice-secret"}.AsSha512Mechanism())},
+	}}
+	c.RunOnKafka(t, func(t *testing.T, h *harness.Harness) {
+		h.Subscribe(adapter.Subscription{Topics: []string{"orders"}, Group: "billing", Handler: adapter.HandlerFunc(
+			func(context.Context, *adapter.Message) adapter.Result { return adapter.Commit() },
+		)})
+		rec := h.Publish(greeting{"hello"})
+		h.Settle()
+		if f := h.Fate(rec); f.Kind != harness.Committed {
+			t.Error(f)
+		}
+	})
+}
