@@ -263,6 +263,7 @@ func TestHeld_recordsBehindAFailingKeyCount(t *testing.T) {
 			return adapter.Commit()
 		})
 		s.MaxHeldRecords = 5
+		s.MaxInFlight = 1 // others would have some of the good ones wait for their key
 		c := h.Subscribe(s)
 		var es []adapter.Event
 		for range 10 {
