@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // batches is the runner of a BatchHandler: one batch at a time.
@@ -33,6 +35,9 @@ type batchRun struct {
 	high   int64
 	failed int // attempts that left the first of left unresolved
 	call   *batchCall
+	// due is when the first call may be, where the first of left was tried by
+	// whoever had the partition before; else zero.
+	due time.Time
 	// Of the time since the first of left has failed, idle does not count, nor what
 	// the gate has been closed since it was for closed in all.
 	idle, closed time.Duration
@@ -101,6 +106,11 @@ func (b *batches) next() *batchRun {
 	for !l.isDraining() {
 		l.mu.Lock()
 		popped := l.pop(math.MaxInt)
+		now := time.Now()
+		if i := slices.IndexFunc(popped.records, func(r *kgo.Record) bool { return l.retryDue(r).After(now) }); i > 0 {
+			l.unpop(popped.records[i:])
+			popped.records = popped.records[:i]
+		}
 		l.checkRoom()
 		slab := make([]Message, len(popped.records))
 		left := make([]*Message, len(popped.records))
@@ -108,13 +118,16 @@ func (b *batches) next() *batchRun {
 			l.message(&slab[i], r, popped.cut)
 			left[i] = &slab[i]
 		}
-		var idle time.Duration
+		var tried failure
 		if len(left) > 0 {
-			idle = l.ledger.failures[left[0].Offset].idle
+			tried = l.ledger.failures[left[0].Offset]
 		}
 		l.mu.Unlock()
 		if len(left) > 0 {
-			return &batchRun{left: left, high: popped.high, failed: left[0].Attempt - 1, idle: idle, closed: l.c.gate.closedFor()}
+			return &batchRun{
+				left: left, high: popped.high, failed: left[0].Attempt - 1,
+				due: tried.due, idle: tried.idle, closed: l.c.gate.closedFor(),
+			}
 		}
 		select {
 		case <-b.wake:
@@ -123,6 +136,10 @@ func (b *batches) next() *batchRun {
 	}
 	return nil
 }
+
+// retryDue is when a record is due that was tried by whoever had the partition
+// before, and zero for others. The caller holds mu.
+func (l *lane) retryDue(r *kgo.Record) time.Time { return l.ledger.failures[r.Offset].due }
 
 // batchCall is one call of the handler.
 type batchCall struct {
@@ -155,6 +172,9 @@ func (b *batches) step() bool {
 	}
 	run := b.current
 	if run.call == nil {
+		if wait := time.Until(run.due); wait > 0 && !b.await(wait, run.left...) {
+			return false
+		}
 		if !l.c.gate.pass(l.draining) || l.isDraining() {
 			return false
 		}

@@ -211,3 +211,90 @@ func TestCountBeforeRun_anUnavailableDependencyUsesNoAttempt(t *testing.T) {
 		assert.Equal(t, harness.Committed, h.Fate(rec).Kind)
 	})
 }
+
+// A batch keeps the order of its partition, so all of it waits.
+func TestResume_aBatchWaitsUntilItsRetryIsDue(t *testing.T) {
+	needsTag(t)
+	processes().Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t")
+		h.Adapter()
+		start := time.Now()
+		var failed, again list[time.Time]
+		s := batches(func(context.Context, *adapter.Batch) error {
+			failed.add(time.Now())
+			return errDown
+		})
+		s.Retry = adapter.RetryPolicy{MinBackoff: 10 * time.Hour, MaxBackoff: 10 * time.Hour}
+		first := h.NewAdapter() // p2
+		_, err := first.SubscribeBatch(t.Context(), s)
+		require.NoError(t, err)
+		recs := h.PublishAll(event{"t", "a", ""}, event{"t", "b", ""})
+		until(t, "it has failed", func() bool { return failed.len() == 1 })
+		time.Sleep(time.Second) // it is committed that it has
+		kill(h, "p2", first)
+
+		attempts := map[int64]int{}
+		s.Handler = adapter.BatchHandlerFunc(func(_ context.Context, b *adapter.Batch) error {
+			again.add(time.Now())
+			for _, m := range b.Messages {
+				attempts[m.Offset] = m.Attempt
+			}
+			return nil
+		})
+		c, err := h.NewAdapter().SubscribeBatch(t.Context(), s)
+		require.NoError(t, err)
+		until(t, "it is held", func() bool {
+			ps := c.Status().Partitions
+			return len(ps) == 1 && ps[0].Held > 0
+		})
+		due := c.Status().Partitions[0].Due
+		h.Settle()
+		require.NotZero(t, again.len())
+		assert.GreaterOrEqual(t, again.all()[0].Sub(start), 5*time.Hour, "the backoff is cut by half at most")
+		assert.WithinDuration(t, due, again.all()[0], time.Second)
+		assert.Equal(t, 2, attempts[recs[0].Offset])
+		for _, r := range recs {
+			assert.Equal(t, harness.Committed, h.Fate(r).Kind)
+		}
+	})
+}
+
+// What is known of a partition may come from a subscription that is not by batch.
+func TestResume_aBatchEndsBeforeARecordThatIsNotDue(t *testing.T) {
+	needsTag(t)
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		hold := make(chan struct{})
+		s := subscription(func(ctx context.Context, m *adapter.Message) adapter.Result {
+			if string(m.Value) == "slow" {
+				select {
+				case <-hold:
+				case <-ctx.Done():
+				}
+				return adapter.Retry(errDown)
+			}
+			return adapter.RetryAfter(errDown, time.Hour)
+		})
+		h.CreateTopics("t")
+		one := subscribe(t, h.NewAdapter(), s)
+		start := time.Now()
+		h.PublishAll(event{"t", "a", "slow"}, event{"t", "b", "fails"}, event{"t", "c", "slow"})
+		until(t, "one has failed", func() bool {
+			ps := one.Status().Partitions
+			return len(ps) == 1 && ps[0].Held == 1
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = one.Close(ctx) // handlers are cut off
+		var calls list[[]int64]
+		_, err := h.NewAdapter().SubscribeBatch(t.Context(), batches(func(_ context.Context, b *adapter.Batch) error {
+			calls.add([]int64{b.FirstOffset(), b.LastOffset()})
+			if b.LastOffset() > 0 {
+				assert.GreaterOrEqual(t, time.Since(start), time.Hour)
+			}
+			return nil
+		}))
+		require.NoError(t, err)
+		h.Settle()
+		assert.Equal(t, [][]int64{{0, 0}, {1, 2}}, calls.all())
+	})
+}
