@@ -107,3 +107,9 @@ func (b corrected) TransactionCoordinator(id string) int32 {
 	_, outside := b.place(coordinated{transactions, id})
 	return outside
 }
+
+// GroupCoordinator is the broker that coordinates a group.
+func (b corrected) GroupCoordinator(group string) int32 {
+	_, outside := b.place(coordinated{groups, group})
+	return outside
+}

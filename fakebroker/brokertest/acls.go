@@ -152,6 +152,10 @@ func deniesByDefault(t T, c Cluster) {
 	groups.Groups = []string{group}
 	code(t, "DescribeGroups", anyBroker[*kmsg.DescribeGroupsResponse](t, cl, groups).Groups[0].ErrorCode, kerr.GroupAuthorizationFailed)
 
+	streams := kmsg.NewPtrStreamsGroupDescribeRequest()
+	streams.Groups = []string{group}
+	code(t, "StreamsGroupDescribe", anyBroker[*kmsg.StreamsGroupDescribeResponse](t, cl, streams).Groups[0].ErrorCode, kerr.GroupAuthorizationFailed)
+
 	deleted := kmsg.NewPtrDeleteGroupsRequest()
 	deleted.Groups = []string{group}
 	code(t, "DeleteGroups", anyBroker[*kmsg.DeleteGroupsResponse](t, cl, deleted).Groups[0].ErrorCode, kerr.GroupAuthorizationFailed)

@@ -100,7 +100,7 @@ func versionsOf43() map[kmsg.Key][2]int16 {
 		kmsg.ConsumerGroupDescribe: {0, 1}, kmsg.ListConfigResources: {0, 1}, kmsg.DescribeTopicPartitions: {0, 0},
 		kmsg.ShareGroupHeartbeat: {1, 1}, kmsg.ShareGroupDescribe: {1, 1}, kmsg.ShareFetch: {1, 2},
 		kmsg.ShareAcknowledge: {1, 2}, kmsg.DescribeShareGroupOffsets: {0, 1}, kmsg.AlterShareGroupOffsets: {0, 0},
-		kmsg.DeleteShareGroupOffsets: {0, 0},
+		kmsg.DeleteShareGroupOffsets: {0, 0}, kmsg.StreamsGroupDescribe: {0, 0},
 	}
 }
 

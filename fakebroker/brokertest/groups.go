@@ -15,6 +15,7 @@ func groupBehaviours() []Behaviour {
 		groupMemberBehaviours(),
 		groupHeartbeatBehaviours(),
 		groupDescriptionBehaviours(),
+		streamsBehaviours(),
 		shareBehaviours(),
 		[]Behaviour{refusedOnPartitions()},
 	)

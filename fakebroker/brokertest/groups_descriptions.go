@@ -122,8 +122,9 @@ func describeClassic(t T, c Cluster) {
 	m := consuming(t, c, topic, 0)
 	left := consuming(t, c, topic, 0)
 	code(t, "leave", ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, leaving(left)).ErrorCode, nil)
-	unknown := name("group")
+	unknown, shared := name("group"), sharing(t, c, topic).group
 	for group, says := range map[string]string{
+		shared:     "Group " + shared + " is not a classic group.",
 		m.group:    "Group " + m.group + " is not a classic group.",
 		left.group: "Group " + left.group + " is not a classic group.",
 		unknown:    "Group " + unknown + " not found.",

@@ -79,9 +79,10 @@ type Cluster interface {
 	// partition or broker.
 	Move(topic string, partition, node int32) error
 
-	// TransactionCoordinator is the broker that coordinates a transactional id, as
-	// clients find it.
+	// TransactionCoordinator is the broker that coordinates a transactional id, and
+	// GroupCoordinator the one that coordinates a group, as clients find them.
 	TransactionCoordinator(id string) int32
+	GroupCoordinator(group string) int32
 
 	// Older reports whether the brokers speak as a release before Kafka 4, which
 	// has versions that are gone since.

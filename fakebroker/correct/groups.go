@@ -1,6 +1,7 @@
 package correct
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,6 +22,7 @@ func groups(c Cluster) [][]Correction {
 		groupMembers(g),
 		consumerHeartbeats(g),
 		groupDescriptions(g),
+		streamsDescriptions(g),
 		sharing(g),
 	}
 }
@@ -108,6 +110,19 @@ type description struct {
 func (d description) member(id string) bool {
 	return slices.ContainsFunc(d.classic.Members, func(m kmsg.DescribeGroupsResponseGroupMember) bool { return m.MemberID == id }) ||
 		slices.ContainsFunc(d.consumer.Members, func(m kmsg.ConsumerGroupDescribeResponseGroupMember) bool { return m.MemberID == id })
+}
+
+// noGroupOf says why there is no group of a type under an id.
+func (g coordinators) noGroupOf(x *wire.Exchange, kind, group string) string {
+	about, _ := g.about(x, group) // without an answer there is none
+	shared := false
+	if about.kind == noGroup {
+		shared, _ = g.shareGroup(x, group)
+	}
+	if shared || about.kind != noGroup {
+		return fmt.Sprintf("Group %s is not a %s group.", group, kind)
+	}
+	return fmt.Sprintf("Group %s not found.", group)
 }
 
 // unknown reports whether there is certainly no such group.

@@ -125,7 +125,7 @@ func (g coordinators) describedAsClassic(x *wire.Exchange, _ *kmsg.DescribeGroup
 	for i := range resp.Groups {
 		d := &resp.Groups[i]
 		if d.ErrorCode == kerr.GroupIDNotFound.Code && d.ErrorMessage == nil {
-			d.ErrorMessage, changed = kmsg.StringPtr(fmt.Sprintf("Group %s not found.", d.Group)), true
+			d.ErrorMessage, changed = kmsg.StringPtr(g.noGroupOf(x, "classic", d.Group)), true
 			continue
 		}
 		if d.ErrorCode != 0 || len(d.Members) > 0 || d.State == "Dead" {
@@ -160,12 +160,7 @@ func (g coordinators) describedAsConsumer(x *wire.Exchange, _ *kmsg.ConsumerGrou
 		case d.ErrorCode == kerr.GroupIDNotFound.Code && d.Group == "":
 			d.ErrorCode = kerr.InvalidGroupID.Code
 		case d.ErrorCode == kerr.GroupIDNotFound.Code && d.ErrorMessage == nil:
-			why := "Group %s not found."
-			shared, _ := g.shareGroup(x, d.Group)
-			if about, ok := g.about(x, d.Group); shared || (ok && about.kind != noGroup) {
-				why = "Group %s is not a consumer group."
-			}
-			d.ErrorMessage = kmsg.StringPtr(fmt.Sprintf(why, d.Group))
+			d.ErrorMessage = kmsg.StringPtr(g.noGroupOf(x, "consumer", d.Group))
 		}
 		for j := range d.Members {
 			m := &d.Members[j]

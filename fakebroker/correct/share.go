@@ -231,7 +231,7 @@ func (g coordinators) refusedShareHeartbeat(x *wire.Exchange, req *kmsg.ShareGro
 			return true
 		}
 	case kerr.GroupIDNotFound.Code:
-		why = g.noShareGroup(x, req.GroupID)
+		why = g.noGroupOf(x, "share", req.GroupID)
 		if missing := fmt.Sprintf("Group %s not found.", req.GroupID); req.MemberEpoch > joins && why == missing {
 			why = fmt.Sprintf("Share group %s not found.", req.GroupID)
 		}
@@ -277,7 +277,7 @@ func (g coordinators) describedAsShare(x *wire.Exchange, _ *kmsg.ShareGroupDescr
 		case d.GroupID == "":
 			d.ErrorCode = kerr.InvalidGroupID.Code
 		default:
-			d.ErrorMessage = kmsg.StringPtr(g.noShareGroup(x, d.GroupID))
+			d.ErrorMessage = kmsg.StringPtr(g.noGroupOf(x, "share", d.GroupID))
 		}
 		changed = true
 	}
@@ -346,7 +346,7 @@ func (g coordinators) sharedOffsets(x *wire.Exchange, req *kmsg.DeleteShareGroup
 
 func (g coordinators) deletedSharedOffsets(x *wire.Exchange, req *kmsg.DeleteShareGroupOffsetsRequest, resp *kmsg.DeleteShareGroupOffsetsResponse) (changed bool) {
 	if resp.ErrorCode == kerr.GroupIDNotFound.Code {
-		resp.ErrorMessage = kmsg.StringPtr(g.noShareGroup(x, req.GroupID))
+		resp.ErrorMessage = kmsg.StringPtr(g.noGroupOf(x, "share", req.GroupID))
 		return true
 	}
 	topics, ok := x.Kept(sharedTopics{}).(map[string]bool)
@@ -357,14 +357,6 @@ func (g coordinators) deletedSharedOffsets(x *wire.Exchange, req *kmsg.DeleteSha
 		}
 	}
 	return changed
-}
-
-// noShareGroup says why there is no share group of an id.
-func (g coordinators) noShareGroup(x *wire.Exchange, group string) string {
-	if about, ok := g.about(x, group); ok && about.kind != noGroup {
-		return fmt.Sprintf("Group %s is not a share group.", group)
-	}
-	return fmt.Sprintf("Group %s not found.", group)
 }
 
 func (g coordinators) joinShareGroup(x *wire.Exchange, req *kmsg.JoinGroupRequest, resp *kmsg.JoinGroupResponse) bool {

@@ -108,6 +108,7 @@ func served() []kmsg.ApiVersionsResponseApiKey {
 		key(kmsg.DescribeQuorum, 0, 2),
 		key(kmsg.CreateDelegationToken, 1, 3), key(kmsg.RenewDelegationToken, 1, 2),
 		key(kmsg.ExpireDelegationToken, 1, 2), key(kmsg.DescribeDelegationToken, 1, 3),
+		key(kmsg.StreamsGroupDescribe, 0, 0),
 	}
 }
 
