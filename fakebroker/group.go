@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/correct"
 )
 
 // Group is a snapshot of a consumer group or share group.
@@ -87,6 +89,7 @@ func (b *Broker) group(info *kfake.GroupInfo, kind string) Group {
 	}
 	g.Offsets = b.groupOffsets(info)
 	if kind == "share" {
+		g.Epoch = correct.ShareEpoch(g.Epoch)
 		b.shareOffsets(&g)
 	}
 	return g

@@ -250,6 +250,8 @@ func TestObserve_transactions(t *testing.T) {
 func TestObserve_shareGroups(t *testing.T) {
 	onBoth(t, quickHeartbeats(1), func(t *testing.T, b *fakebroker.Broker) {
 		n := observe(t, b)
+		members := make(chan string, 3)
+		t.Cleanup(b.Observe(fakebroker.Observer{Acknowledged: func(a fakebroker.Acknowledged) { members <- a.MemberID }}))
 		setEarliest(t, b, "s")
 		produce(t, client(t, b), "orders", 0, 3)
 		cl := client(t, b, kgo.ClientID("c"), kgo.ShareGroup("s"), kgo.ConsumeTopics("orders"))
@@ -267,6 +269,11 @@ func TestObserve_shareGroups(t *testing.T) {
 			defer n.mu.Unlock()
 			return len(n.acknowledged) == 3
 		})
+		g, _ := b.Group("s")
+		equal(t, "members", len(g.Members), 1)
+		for range 3 {
+			equal(t, "member", <-members, g.Members[0].ID)
+		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		slices.Sort(n.acknowledged)

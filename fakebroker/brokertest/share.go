@@ -11,6 +11,7 @@ import (
 func shareBehaviours() []Behaviour {
 	return slices.Concat(
 		shareFetchBehaviours(),
+		shareMemberBehaviours(),
 		[]Behaviour{
 			{
 				Name:   "share/ShareAcknowledge needs a session",

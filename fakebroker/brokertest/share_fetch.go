@@ -37,6 +37,7 @@ func shareFetchBehaviours() []Behaviour {
 // shareSession is a share session of a member that reads partition 0 of a topic.
 type shareSession struct {
 	t      T
+	cl     *kgo.Client
 	broker *kgo.Broker
 	m      member
 	topic  topicOf
@@ -47,7 +48,41 @@ func newShareSession(t T, c Cluster, topic topicOf) *shareSession {
 	t.Helper()
 	cl := newClient(t, c)
 	m := sharing(t, c, topic)
-	return &shareSession{t: t, broker: cl.Broker(int(partition(t, cl, topic.name).Leader)), m: m, topic: topic}
+	return &shareSession{t: t, cl: cl, broker: cl.Broker(int(partition(t, cl, topic.name).Leader)), m: m, topic: topic}
+}
+
+// beside is a session of another member of the same group.
+func (s *shareSession) beside(c Cluster) *shareSession {
+	s.t.Helper()
+	cl := newClient(s.t, c)
+	m := member{group: s.m.group, id: name("member")}
+	code(s.t, "join", ask[*kmsg.ShareGroupHeartbeatResponse](s.t, cl, shareHeartbeat(m.group, m.id, 0, s.topic.name)).ErrorCode, nil)
+	s.t.Cleanup(func() { askLast(s.t, c, shareHeartbeat(m.group, m.id, -1)) })
+	return &shareSession{t: s.t, cl: cl, broker: cl.Broker(int(partition(s.t, cl, s.topic.name).Leader)), m: m, topic: s.topic}
+}
+
+// acknowledge accepts records by a request of its own.
+func (s *shareSession) acknowledge(epoch int32, first, last int64) {
+	s.t.Helper()
+	req := kmsg.NewPtrShareAcknowledgeRequest()
+	req.GroupID, req.MemberID, req.ShareSessionEpoch = &s.m.group, &s.m.id, epoch
+	rt := kmsg.NewShareAcknowledgeRequestTopic()
+	rt.TopicID = s.topic.id
+	rp := kmsg.NewShareAcknowledgeRequestTopicPartition()
+	batch := kmsg.NewShareAcknowledgeRequestTopicPartitionAcknowledgementBatch()
+	batch.FirstOffset, batch.LastOffset, batch.AcknowledgeTypes = first, last, []int8{1}
+	rp.AcknowledgementBatches = append(rp.AcknowledgementBatches, batch)
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	answer, err := s.broker.Request(within(s.t), req)
+	noError(s.t, err)
+	resp := answer.(*kmsg.ShareAcknowledgeResponse)
+	code(s.t, "acknowledge in epoch "+number(epoch), resp.ErrorCode, nil)
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			code(s.t, "acknowledged partition", p.ErrorCode, nil)
+		}
+	}
 }
 
 // fetch asks for what there is, and acknowledges batches of an answer before.

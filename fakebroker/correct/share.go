@@ -15,6 +15,8 @@ func sharing(g coordinators) []Correction {
 	limits := newShareLimits()
 	offsets := wire.Keys(kmsg.AlterShareGroupOffsets, kmsg.DeleteShareGroupOffsets)
 	return []Correction{
+		shareEpochs(),
+		shareSessions(),
 		{
 			Rule: wire.Rule{
 				Name:    "ShareFetch answers no more than MaxBytes",

@@ -113,6 +113,7 @@ const (
 // and acquire as little as can be asked for.
 func (l *shareLimits) ask(x *wire.Exchange, req *kmsg.ShareFetchRequest) {
 	m := shareMemberOf(x, req)
+	x.Keep(shareMember{}, m)
 	if req.ShareSessionEpoch == shareSessionEnds {
 		l.take(m)
 		return
@@ -136,8 +137,8 @@ func (l *shareLimits) ask(x *wire.Exchange, req *kmsg.ShareFetchRequest) {
 }
 
 func (l *shareLimits) answer(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) bool {
-	m := shareMemberOf(x, req)
-	if resp.ErrorCode != 0 || req.IsRenewAck || req.ShareSessionEpoch == shareSessionEnds {
+	m, is := x.Kept(shareMember{}).(shareMember)
+	if !is || resp.ErrorCode != 0 || req.IsRenewAck || req.ShareSessionEpoch == shareSessionEnds {
 		return false
 	}
 	batches, whole := acquiredBatches(resp)
