@@ -1,5 +1,10 @@
 package control
 
+import "time"
+
+// SetGrace says how long Close lets requests end, before it is called.
+func SetGrace(s *Server, d time.Duration) { s.grace = d }
+
 // Routes are what is served, as METHOD PATH.
 func Routes() []string {
 	var out []string

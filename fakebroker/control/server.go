@@ -37,8 +37,8 @@ type Config struct {
 	// Version is what /version says. Empty means the module's.
 	Version string
 
-	// Logger gets what goes wrong with connections, at debug level. Nil means
-	// nothing is logged.
+	// Logger gets what goes wrong with connections, and what closing did to them,
+	// at debug level. Nil means nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -123,6 +123,7 @@ type Server struct {
 	silent sync.Map // connections that have not asked anything yet
 
 	requests sync.WaitGroup // that are being answered
+	grace    time.Duration  // how long Close lets them
 
 	done chan struct{} // closed when nothing is accepted any more
 	err  error         // why, once done
@@ -144,7 +145,7 @@ func Start(b *fakebroker.Broker, c Config) (*Server, error) {
 	if err != nil {
 		return nil, &ConfigError{"Addr", fmt.Errorf("cannot listen on %s; choose another address: %w", c.Addr, err)}
 	}
-	s := &Server{addr: ln.Addr(), done: make(chan struct{})}
+	s := &Server{addr: ln.Addr(), grace: 5 * time.Second, done: make(chan struct{})}
 	s.http = http.Server{
 		Handler:           s.counted(newHandler(b, c)),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -165,10 +166,13 @@ func Start(b *fakebroker.Broker, c Config) (*Server, error) {
 		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			s.err = err
 		}
+		silent := 0
 		s.silent.Range(func(c, _ any) bool { // Shutdown would wait for them
 			_ = c.(net.Conn).Close() // nobody waits for an answer
+			silent++
 			return true
 		})
+		c.Logger.Debug("control: no longer listening", "silent_connections_closed", silent)
 	}()
 	return s, nil
 }
@@ -193,7 +197,7 @@ func (s *Server) URL() string { return "http://" + s.Addr() }
 // seconds, and waits until nothing runs any more. Faults stay until they or the
 // broker are done with. It may be called more than once.
 func (s *Server) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
