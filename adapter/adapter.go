@@ -83,14 +83,8 @@ func New(cfg Config) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	producer := []kgo.Opt{
-		kgo.RecordPartitioner(choosePartition{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}),
-		kgo.RecordDeliveryTimeout(cfg.PublishTimeout),
-		kgo.ProducerBatchMaxBytesFn(a.limits.of),
-		kgo.ProducerLinger(0), // whoever publishes waits, so waiting for company only delays
-	}
 	// The user's options come last, so that they win.
-	a.cl, err = kgo.NewClient(append(producer, opts...)...)
+	a.cl, err = kgo.NewClient(append(a.producerOptions(), opts...)...)
 	if err != nil {
 		return nil, &ConfigError{Field: "Config", Problem: err.Error()}
 	}
@@ -105,6 +99,16 @@ func New(cfg Config) (*Adapter, error) {
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.tasks.Go(func() { a.conn.keep(a.ctx) })
 	return a, nil
+}
+
+// producerOptions are the options of a client that publishes.
+func (a *Adapter) producerOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.RecordPartitioner(choosePartition{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}),
+		kgo.RecordDeliveryTimeout(a.cfg.PublishTimeout),
+		kgo.ProducerBatchMaxBytesFn(a.limits.of),
+		kgo.ProducerLinger(0), // whoever publishes waits, so waiting for company only delays
+	}
 }
 
 // State is what is known of the connection now.

@@ -59,6 +59,12 @@ func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
 	case <-ctx.Done():
 		return fmt.Errorf("commit offsets of group %q: an earlier commit has no answer yet: %w", c.sub.Group, ctx.Err())
 	}
+	if err := c.hops.clear(ctx); err != nil {
+		return err
+	}
+	if err := c.catchUp(ctx, lanes); err != nil {
+		return err
+	}
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	byPartition := map[topicPartition]laneCommit{}
 	for _, l := range lanes {
@@ -128,7 +134,8 @@ type laneCommit struct {
 }
 
 // fenceCommit takes out of a commit, at the last moment, the partitions that
-// have been taken away since it was made, and gives the others their metadata.
+// have been taken away since it was made, or came to another member, and gives the
+// others their metadata.
 // The client may have held the commit back while it joined the group anew.
 func fenceCommit(req *kmsg.OffsetCommitRequest, of map[topicPartition]laneCommit) error {
 	topics := req.Topics[:0]
@@ -136,7 +143,7 @@ func fenceCommit(req *kmsg.OffsetCommitRequest, of map[topicPartition]laneCommit
 		partitions := t.Partitions[:0]
 		for _, p := range t.Partitions {
 			c, ok := of[topicPartition{t.Topic, p.Partition}]
-			if !ok || c.lane.isFenced() {
+			if !ok || !c.lane.isMembers(req.MemberID) {
 				continue
 			}
 			p.Metadata = nil

@@ -39,6 +39,7 @@ type Consumer struct {
 	dirty  chan struct{} // there is something to commit
 	commit chan struct{} // has room for one: whoever is in it commits
 	gate   *gate         // nil when it is always open
+	hops   *transactions // nil without ExactlyOnceHops
 	seed   maphash.Seed  // of the keys' hashes
 
 	metadataLimit atomic.Int32
@@ -82,6 +83,9 @@ func newConsumer(a *Adapter, s subscription) *Consumer {
 	c.metadataLimit.Store(maxMetadata)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.patience, c.hurry = context.WithCancelCause(context.Background())
+	if s.ExactlyOnceHops {
+		c.hops = newTransactions(c)
+	}
 	if s.Gate != nil {
 		c.gate = &gate{check: s.Gate, policy: &c.sub.Retry, log: c.log, ctx: c.ctx, onChange: c.gateChanged}
 	}
@@ -102,6 +106,9 @@ func (c *Consumer) start() error {
 		return &ConfigError{Field: "Config.ClientOptions", Problem: err.Error()}
 	}
 	close(c.ready)
+	if c.hops != nil {
+		c.hops.gone.Go(c.hops.run)
+	}
 	c.tasks.Go(c.keepCommitting)
 	c.tasks.Go(c.poll) // last: it may fail at once, and what stops the consumer waits for both
 	return nil
@@ -207,6 +214,7 @@ func (c *Consumer) fail(err error) {
 
 // assigned makes a lane for each partition.
 func (c *Consumer) assigned(m map[string][]int32) {
+	c.renew()
 	if !c.makeLanes(m) {
 		return
 	}
@@ -225,10 +233,12 @@ func (c *Consumer) makeLanes(m map[string][]int32) bool {
 		return false
 	}
 	c.joined = true
+	member, _ := c.cl.GroupMetadata()
 	for topic, partitions := range m {
 		for _, p := range partitions {
 			tp := topicPartition{topic, p}
 			l := newLane(c, tp)
+			l.member = member
 			if c.paused {
 				l.reasons[pausedByUser]++
 			}
@@ -501,6 +511,7 @@ func (c *Consumer) shutDown(fatal error) {
 	if n := c.fence(lanes); n > 0 {
 		errs = append(errs, fmt.Errorf("%d handlers did not end in time: their records are delivered again: %w", n, context.Cause(c.patience)))
 	}
+	c.hops.close(ctx)
 	c.gate.stop()
 	partitions := c.takeAll()
 	c.cl.CloseAllowingRebalance()

@@ -45,7 +45,7 @@ func (s *scheduler) hop(t *task, delay time.Duration) {
 func (s *scheduler) leave(t *task, delay time.Duration) {
 	l, m, cause := s.l, t.m, t.cause
 	tier, notBefore := l.tier(delay)
-	t.home = &home{retry: true, take: l.moving(func() *move {
+	t.home = &home{retry: true, take: l.moving(m, func() *move {
 		return l.c.a.moveToRetry(l.own.source, m, cause, tier, notBefore, l.c.sub.headerStyle())
 	})}
 	s.leaving++
@@ -87,7 +87,7 @@ func (s *scheduler) postpone(r *run, notBefore time.Time) {
 			}
 		}
 		m.Attempt-- // there is none
-		t.home = &home{retry: true, take: l.c.a.moveOn(l.own.source, t.m, it.r, tier).publish}
+		t.home = &home{retry: true, take: l.moving(t.m, func() *move { return l.c.a.moveOn(l.own.source, t.m, it.r, tier) })}
 		t.due = time.Now()
 		s.leaving++
 	}

@@ -72,6 +72,10 @@ type lane struct {
 	pinned    bool       // where the ledger starts is to be committed
 	cut       int        // how often the partition's log was cut: see push
 	fenceUp   bool
+	member    string // who it is a lane of, by the group's member id
+	renewed   string // who else has the partition: see Consumer.renew
+	overtaken bool   // others have settled records of it
+	floor     int64  // the group has that; nothing before it is committed. -1 for nothing
 	reasons   [pauseReasons]int
 	position  int64 // the offset after the last record pushed; -1 before
 	high      int64 // the high watermark of the last fetch; -1 before
@@ -114,7 +118,7 @@ func newLane(c *Consumer, tp topicPartition) *lane {
 		done:      make(chan struct{}),
 		ledger:    newLedger(),
 		committed: commitment{position: none},
-		position:  -1, high: -1,
+		position:  -1, high: -1, floor: -1,
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if c.sub.batch != nil {
@@ -156,7 +160,7 @@ func (l *lane) push(records []*kgo.Record, high int64) {
 		if afresh {
 			// What is queued of the log that was is no more, and what is in
 			// the handler must not settle another record of the same offset.
-			l.committed = commitment{position: none}
+			l.committed, l.floor = commitment{position: none}, -1
 			l.cut++
 			l.queue, l.queued, l.bytes = nil, 0, 0
 			l.runner.restarted()
@@ -370,20 +374,40 @@ type commitment struct {
 func (l *lane) uncommitted() (commitment, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next := commitment{position: l.ledger.prefix()}
+	next := l.commitmentOf(&l.ledger)
 	if next.offset < 0 {
 		return next, false
-	}
-	if next.offset < l.ledger.next || len(l.ledger.done) > 0 || len(l.ledger.failures) > 0 {
-		var whole bool
-		if next.metadata, whole = l.ledger.encode(l.c.maxMetadata()); !whole {
-			l.log.Warn("not all that is settled fits into the commit's metadata: after a crash some records are delivered again", "offset", next.offset)
-		}
 	}
 	if l.committed.position == none && next.metadata == "" && next.offset == l.ledger.start && !l.pinned {
 		return next, false // where it starts is no news to the group
 	}
+	if next.offset < l.floor {
+		return next, false
+	}
 	return next, next.offset != l.committed.offset || next.metadata != l.committed.metadata
+}
+
+// commitmentOf is what to commit by a ledger of the lane's. The caller holds mu.
+func (l *lane) commitmentOf(of *ledger) commitment {
+	next := commitment{position: of.prefix()}
+	if next.offset >= 0 && (next.offset < of.next || len(of.done) > 0 || len(of.failures) > 0) {
+		var whole bool
+		if next.metadata, whole = of.encode(l.c.maxMetadata()); !whole {
+			l.log.Warn("not all that is settled fits into the commit's metadata: after a crash some records are delivered again", "offset", next.offset)
+		}
+	}
+	return next
+}
+
+// committedWith is what to commit when some more offsets are settled.
+func (l *lane) committedWith(settled []int64) commitment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	with := l.ledger.clone()
+	for _, offset := range settled {
+		with.settle(offset)
+	}
+	return l.commitmentOf(&with)
 }
 
 // committedTo notes what the group has now, and reports whether the offset is

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"cmp"
+	"maps"
 	"math/bits"
 	"slices"
 	"time"
@@ -170,6 +171,49 @@ func (l *ledger) first() int64 {
 		return l.next
 	}
 	return l.start
+}
+
+// isOpen reports whether the record at offset was entered, and is not settled.
+func (l *ledger) isOpen(offset int64) bool {
+	base := offset &^ (blockSize - 1)
+	i, ok := slices.BinarySearchFunc(l.open, base, func(b block, base int64) int { return cmp.Compare(b.base, base) })
+	return ok && l.open[i].open&(1<<(offset-base)) != 0
+}
+
+// wasSettled reports whether, by what a partition came with, the record at offset
+// is settled.
+func (l *ledger) wasSettled(offset int64) bool {
+	return offset < l.from || slices.ContainsFunc(l.done, func(s span) bool { return s.from <= offset && offset < s.to })
+}
+
+// join settles what is settled in another ledger of the partition, which a partition
+// came with, and is how many records that are.
+func (l *ledger) join(other *ledger) (n int) {
+	for _, b := range slices.Clone(l.open) {
+		for open := b.open; open != 0; open &= open - 1 {
+			if o := b.base + int64(bits.TrailingZeros64(open)); other.wasSettled(o) && l.settle(o) {
+				n++
+			}
+		}
+	}
+	if l.next >= 0 && other.from > l.next {
+		l.done = append([]span{{l.next, other.from}}, other.done...)
+	} else if l.next >= 0 {
+		for _, s := range other.done {
+			if s.to > l.next {
+				l.done = append(l.done, s)
+			}
+		}
+	}
+	return n
+}
+
+// clone is a ledger that goes its own way.
+func (l *ledger) clone() ledger {
+	c := *l
+	c.open, c.epochs, c.done = slices.Clone(l.open), slices.Clone(l.epochs), slices.Clone(l.done)
+	c.failures = maps.Clone(l.failures)
+	return c
 }
 
 // fail notes what a record's attempts came to.

@@ -80,11 +80,14 @@ func (a *Adapter) moveOn(source string, m *Message, r *kgo.Record, delay time.Du
 
 // moving is how a record gets to another topic. What makes the move runs without the
 // lane's mutex: it calls the user's Redact.
-func (l *lane) moving(build func() *move) func(context.Context) error {
+func (l *lane) moving(m *Message, build func() *move) func(context.Context) error {
 	var v *move
 	return func(ctx context.Context) error {
 		if v == nil {
 			v = build()
+		}
+		if l.c.hops != nil {
+			return l.c.hops.move(ctx, l, m, v)
 		}
 		return v.publish(ctx)
 	}

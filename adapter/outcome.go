@@ -155,7 +155,7 @@ func (l *lane) rejected(m *Message, cause error) *home {
 	if l.c.sub.OnReject != nil {
 		return &home{take: func(context.Context) error { return l.callOnReject(m, cause) }, patience: l.c.sub.Retry.Attempts}
 	}
-	return &home{take: l.moving(func() *move {
+	return &home{take: l.moving(m, func() *move {
 		return l.c.a.moveToDeadLetters(l.own.source, m, cause, l.c.sub.headerStyle())
 	})}
 }
@@ -209,10 +209,13 @@ func (s *scheduler) settle(t *task) {
 	l := s.l
 	l.mu.Lock()
 	if l.fenceUp || t.m.cut != l.cut {
+		if t.m.cut == l.cut && !l.ledger.isOpen(t.m.Offset) {
+			delete(s.open, t) // its transaction was faster
+		}
 		l.mu.Unlock()
 		return
 	}
-	l.ledger.settle(t.m.Offset)
+	fresh := l.ledger.settle(t.m.Offset) // a transaction has told already
 	delete(s.open, t)
 	if t.home != nil && t.home.retry {
 		s.leaving--
@@ -223,7 +226,9 @@ func (s *scheduler) settle(t *task) {
 	s.checkHeld(time.Now())
 	s.spawn()
 	l.mu.Unlock()
-	l.tellSettled(t.m)
+	if fresh {
+		l.tellSettled(t.m)
+	}
 }
 
 // count commits that an attempt is about to begin, and reports false when the

@@ -87,6 +87,19 @@ type Subscription struct {
 	SpringHeaders bool
 	// Mode is the group's protocol. The zero value is Classic.
 	Mode Mode
+	// ExactlyOnceHops has a record go to a retry or dead-letter topic in one
+	// transaction with the commit that settles it: whatever fails, those who read
+	// committed records see it there once. What handlers and OnReject do is at
+	// least once as ever. It works with every Order, and with Mode Classic and
+	// ServerSide; it needs retry topics, or OnReject to be nil, or there is nothing
+	// to move.
+	//
+	// The brokers must let the consumer use transactional ids that begin with
+	// "GROUP.hops.". A process that is killed in a transaction keeps those who read
+	// the topics, and whoever has its partitions next, waiting until the brokers
+	// abort it: 10 seconds longer than Config.PublishTimeout, and up to 10 more. A
+	// static member that comes back does so at once.
+	ExactlyOnceHops bool
 	// InstanceID makes the consumer a static member of the group (KIP-345): one
 	// that keeps its partitions when it is closed and comes back with the same id
 	// within the session timeout, without a rebalance. No two consumers of a group
@@ -122,6 +135,7 @@ type BatchSubscription struct {
 	Redact          func(text string) string
 	SpringHeaders   bool
 	Mode            Mode
+	ExactlyOnceHops bool
 	InstanceID      string
 	LeaveOnClose    bool
 	NoTopicCreation bool
@@ -184,6 +198,8 @@ func (s Subscription) check() error {
 		return bad("MaxHeldAge", "is negative: leave it zero for the default of 24h")
 	case modeNames[s.Mode] == "":
 		return bad("Mode", fmt.Sprintf("is %d: want Classic or ServerSide", s.Mode))
+	case s.ExactlyOnceHops && s.OnReject != nil && len(s.Retry.Tiers) == 0:
+		return bad("ExactlyOnceHops", "has nothing to move: without Retry.Tiers no record goes to a retry topic, and OnReject takes what would go to the dead-letter topic")
 	case s.InstanceID != "" && s.Mode != Classic:
 		return bad("InstanceID", fmt.Sprintf("is %q, which Mode %v cannot have: leave it empty, or choose Classic", s.InstanceID, s.Mode))
 	case s.LeaveOnClose && s.InstanceID == "":
@@ -243,6 +259,7 @@ func (a *Adapter) SubscribeBatch(ctx context.Context, s BatchSubscription) (*Con
 			Redact:          s.Redact,
 			SpringHeaders:   s.SpringHeaders,
 			Mode:            s.Mode,
+			ExactlyOnceHops: s.ExactlyOnceHops,
 			InstanceID:      s.InstanceID,
 			LeaveOnClose:    s.LeaveOnClose,
 			NoTopicCreation: s.NoTopicCreation,
@@ -281,7 +298,12 @@ func (c *Consumer) groupOptions() []kgo.Opt {
 	if c.sub.StartFrom == FromLatest {
 		start = kgo.NewOffset().AtEnd()
 	}
+	isolation := kgo.ReadUncommitted()
+	if c.sub.ExactlyOnceHops || c.consumesOwn() {
+		isolation = kgo.ReadCommitted() // what a failed transaction left on the group's own topics never was
+	}
 	return append(c.sub.modeOptions(), []kgo.Opt{
+		kgo.FetchIsolationLevel(isolation),
 		kgo.ConsumerGroup(c.sub.Group),
 		kgo.ConsumeTopics(sortedKeys(c.topics)...),
 		kgo.ConsumeStartOffset(start),
@@ -299,6 +321,16 @@ func (c *Consumer) groupOptions() []kgo.Opt {
 		kgo.OnPartitionsRevoked(c.whenReady(c.revoked)),
 		kgo.OnPartitionsLost(c.whenReady(c.lost)),
 	}...)
+}
+
+// consumesOwn reports whether topics of the adapter's own are among those consumed.
+func (c *Consumer) consumesOwn() bool {
+	for _, t := range c.topics {
+		if t.kind != sourceTopic {
+			return true
+		}
+	}
+	return false
 }
 
 // whenReady makes a callback of the client's wait for start: the client may

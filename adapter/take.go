@@ -68,6 +68,10 @@ func (s *scheduler) takeQueued(r *run, most int) (resumed bool) {
 	l := s.l
 	for len(l.queue) > 0 {
 		rec := l.queue[0].records[0]
+		if l.overtaken && !l.ledger.isOpen(rec.Offset) {
+			l.pop(1)
+			continue
+		}
 		tried := s.wasTried(rec)
 		if !s.fits(r, most, tried) {
 			return false

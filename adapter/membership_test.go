@@ -1,0 +1,78 @@
+package adapter_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/harness"
+)
+
+// A member that was expelled hears of it from its commit, and joins again, before it
+// hears of it by a heartbeat. What others have done since stays done.
+func TestMembership_aMemberThatWasExpelledUndoesNothing(t *testing.T) {
+	needsTag(t)
+	for _, left := range []bool{false, true} {
+		t.Run(map[bool]string{false: "the other stays", true: "the other has left"}[left], func(t *testing.T) {
+			var commits list[int64]
+			n := 0
+			cfg := harness.Config{Adapter: func(c *adapter.Config) {
+				n++
+				c.ClientID = fmt.Sprint("p", n)
+				c.Trace = &adapter.Trace{Committed: func(_ adapter.GroupMember, _ string, _ int32, offset int64) { commits.add(offset) }}
+			}}
+			cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+				entered, release := make(chan struct{}), make(chan struct{})
+				var first, second list[int64]
+				h.CreateTopics("t")
+				h.Adapter()
+				expelled := subscribe(t, h.NewAdapter(), subscription(func(_ context.Context, m *adapter.Message) adapter.Result { // p2
+					first.add(m.Offset)
+					if first.len() == 1 {
+						close(entered)
+						<-release
+						return adapter.RetryAfter(errDown, time.Minute)
+					}
+					return adapter.Commit()
+				}))
+				h.Settle()
+				h.Publish(event{"t", "a", ""})
+				<-entered
+				expelled.Pause()
+				deaf := h.Broker().Delay(time.Hour, fakebroker.Scope{ClientID: "p2", APIs: []kmsg.Key{kmsg.Heartbeat}})
+				other := subscribe(t, h.NewAdapter(), subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+					second.add(m.Offset)
+					return adapter.Commit()
+				}))
+				h.Broker().ExpireSession(fakebroker.Scope{ClientID: "p2"})
+				until(t, "another has it", func() bool { return len(other.Status().Partitions) == 1 })
+				h.PublishAll(event{"t", "a", ""}, event{"t", "b", ""})
+				until(t, "the other has done it all", func() bool { return committed(h, 0) == 3 })
+				if left {
+					require.NoError(t, other.Close(t.Context()))
+				}
+				close(release)
+				time.Sleep(10 * time.Second)
+				deaf.Clear()
+				expelled.Resume()
+				h.Settle()
+				h.Publish(event{"t", "c", ""})
+				h.Settle()
+				last := int64(0)
+				for _, c := range commits.all() {
+					assert.GreaterOrEqual(t, c, last, "the group's offset went back")
+					last = c
+				}
+				assert.NotContains(t, first.all(), int64(1))
+				assert.NotContains(t, first.all(), int64(2))
+			})
+		})
+	}
+}
