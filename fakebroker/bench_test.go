@@ -75,33 +75,54 @@ func BenchmarkMemory(b *testing.B) {
 }
 
 // BenchmarkThroughput writes and reads the same records on kfake as it is, on a
-// broker, and on a broker that is observed, by turns; what counts is the ratio.
+// broker, and on a broker that is observed, by turns and each on a cluster of its
+// own. What counts is the ratio: the median of those of all turns.
 func BenchmarkThroughput(b *testing.B) {
-	const records, turns = 500_000, 9
+	const records, turns = 500_000, 15
 	brokers := []struct {
-		name string
-		opts []kgo.Opt
+		name  string
+		start func(*testing.B) (opts []kgo.Opt, stop func())
 	}{
-		{"bare", bare(b)},
-		{"wire", start(b, orders(1)).ClientOptions()},
-		{"observed", observed(b)},
+		{"bare", bare},
+		{"wire", func(b *testing.B) ([]kgo.Opt, func()) { return alone(b, fakebroker.Observer{}) }},
+		{"observed", observed},
 	}
 	for b.Loop() {
-		took := make(map[string][]time.Duration)
+		var speed, ratio series
 		for range turns {
+			var produced, consumed float64 // by kfake
 			for _, k := range brokers {
-				took["produce "+k.name] = append(took["produce "+k.name], write(b, k.opts, records))
-				took["consume "+k.name] = append(took["consume "+k.name], read(b, k.opts, records))
+				runtime.GC() // of what others have left
+				opts, stop := k.start(b)
+				p, c := records/write(b, opts, records).Seconds(), records/read(b, opts, records).Seconds()
+				stop()
+				if k.name == "bare" {
+					produced, consumed = p, c
+					speed.add("produce-bare/s", p)
+					speed.add("consume-bare/s", c)
+					continue
+				}
+				ratio.add("produce-"+k.name+"/bare", p/produced)
+				ratio.add("consume-"+k.name+"/bare", c/consumed)
 			}
 		}
-		for _, what := range []string{"produce", "consume"} {
-			reference := median(took[what+" bare"])
-			b.ReportMetric(records/reference.Seconds(), what+"-bare/s")
-			for _, k := range brokers[1:] {
-				b.ReportMetric(reference.Seconds()/median(took[what+" "+k.name]).Seconds(), what+"-"+k.name+"/bare")
+		for _, s := range []series{speed, ratio} {
+			for what, all := range s {
+				slices.Sort(all)
+				b.ReportMetric(all[len(all)/2], what)
 			}
 		}
 	}
+}
+
+// series are figures by name.
+type series map[string][]float64
+
+func (s *series) add(what string, figure float64) {
+	if *s == nil {
+		*s = series{}
+	}
+	(*s)[what] = append((*s)[what], figure)
 }
 
 func start(b *testing.B, c fakebroker.Config) *fakebroker.Broker {
@@ -114,32 +135,47 @@ func start(b *testing.B, c fakebroker.Config) *fakebroker.Broker {
 	return broker
 }
 
-// observed is a broker somebody looks over the shoulder of.
-func observed(b *testing.B) []kgo.Opt {
+// alone is a broker for one turn.
+func alone(b *testing.B, o fakebroker.Observer) ([]kgo.Opt, func()) {
 	b.Helper()
-	broker := start(b, orders(1))
+	broker, err := fakebroker.Start(orders(1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if o.Produced != nil {
+		broker.Observe(o)
+	}
+	return broker.ClientOptions(), func() {
+		if err := broker.Close(); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// observed is a broker somebody looks over the shoulder of.
+func observed(b *testing.B) ([]kgo.Opt, func()) {
+	b.Helper()
 	var seen atomic.Int64
-	broker.Observe(fakebroker.Observer{
+	opts, stop := alone(b, fakebroker.Observer{
 		Produced: func(p fakebroker.Produced) { seen.Add(1) },
 		Fetched:  func(f fakebroker.Fetched) { seen.Add(1) },
 	})
-	b.Cleanup(func() {
+	return opts, func() {
+		stop()
 		if seen.Load() == 0 {
 			b.Error("the observer has seen nothing")
 		}
-	})
-	return broker.ClientOptions()
+	}
 }
 
 // bare is kfake without anything of ours.
-func bare(b *testing.B) []kgo.Opt {
+func bare(b *testing.B) ([]kgo.Opt, func()) {
 	b.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(c.Close)
-	return []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}
+	return []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}, c.Close
 }
 
 func ready(b *testing.B, addr string) {
@@ -199,9 +235,4 @@ func read(b *testing.B, opts []kgo.Opt, records int) time.Duration {
 		n += fetches.NumRecords()
 	}
 	return time.Since(began)
-}
-
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
 }

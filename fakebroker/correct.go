@@ -41,6 +41,7 @@ func (b *Broker) correct() {
 		b.translateAnswers(),
 		b.translateEndpoints(),
 		b.confirmProduced(),
+		b.hurryAcknowledged(),
 		b.observeActs(),
 		b.observeFetches(),
 		b.observeAssignments(),

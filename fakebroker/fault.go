@@ -196,7 +196,7 @@ func (b *Broker) onAnswer(name string, s Scope, strike func(*wire.Exchange)) *Fa
 		Name:  name,
 		Wants: s.wants(),
 		Answer: func(x *wire.Exchange) {
-			if !x.Silent() && b.inScope(x, s, true) && f.strike(s) {
+			if !x.Silent && b.inScope(x, s, true) && f.strike(s) {
 				strike(x)
 				b.struckRequest(f, x)
 			}

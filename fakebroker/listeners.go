@@ -103,7 +103,7 @@ func (b *Broker) listen() error {
 				return ln, err
 			}}
 		}
-		ln, err := wire.ListenAt(doors, wire.Config{Node: int32(node), Rules: b.rules, Logger: b.cfg.Logger})
+		ln, err := wire.ListenAt(doors, wire.Config{Node: int32(node), Rules: b.rules, Lends: true, Logger: b.cfg.Logger})
 		if errors.Is(err, syscall.EMFILE) {
 			return badConfig("Listen", "cannot listen on %s; raise the limit of open files (ulimit -n): %w", failed, err)
 		}

@@ -14,14 +14,12 @@ import (
 // those who are told of it.
 func (b *Broker) confirmProduced() wire.Rule {
 	return wire.Rule{
-		Name:  "confirm what is produced with acks=0",
-		Keys:  wire.Keys(kmsg.Produce),
-		Wants: func(wire.Header) bool { return b.observers.acts.Load() || b.observers.faults.Load() },
-		Request: func(x *wire.Exchange) {
-			if x.Silent() {
-				x.Confirm()
-			}
+		Name: "confirm what is produced with acks=0",
+		Keys: wire.Keys(kmsg.Produce),
+		Wants: func(h wire.Header) bool {
+			return h.Silent && (b.observers.acts.Load() || b.observers.faults.Load())
 		},
+		Request: func(x *wire.Exchange) { x.Confirm() },
 	}
 }
 
@@ -37,18 +35,6 @@ func (b *Broker) observeActs() wire.Rule {
 		Name:  "observe what brokers do",
 		Keys:  api,
 		Wants: func(wire.Header) bool { return b.observers.acts.Load() },
-		Request: func(x *wire.Exchange) {
-			req, err := x.Request()
-			if err != nil {
-				return
-			}
-			// The broker acts on acknowledgements at once, and may take as
-			// long as this to say so.
-			if req, ok := req.(*kmsg.ShareFetchRequest); ok && req.MaxWaitMillis > 0 && acknowledges(req) {
-				req.MaxWaitMillis = 0
-				x.SetRequest(req)
-			}
-		},
 		Answer: func(x *wire.Exchange) {
 			r, err := x.Request()
 			if err != nil {
@@ -89,6 +75,27 @@ func (b *Broker) observeActs() wire.Rule {
 				}
 			case *kmsg.ShareAcknowledgeRequest:
 				b.observeAcknowledge(x, req, resp.(*kmsg.ShareAcknowledgeResponse))
+			}
+		},
+	}
+}
+
+// hurryAcknowledged has brokers say at once what became of acknowledgements that
+// come with a ShareFetch: they act on them at once, and may take as long as the
+// client would wait for records to say so.
+func (b *Broker) hurryAcknowledged() wire.Rule {
+	return wire.Rule{
+		Name:  "do not wait for records behind acknowledgements",
+		Keys:  wire.Keys(kmsg.ShareFetch),
+		Wants: func(wire.Header) bool { return b.observers.acts.Load() },
+		Request: func(x *wire.Exchange) {
+			r, err := x.Request()
+			if err != nil {
+				return
+			}
+			if req, ok := r.(*kmsg.ShareFetchRequest); ok && req.MaxWaitMillis > 0 && acknowledges(req) {
+				req.MaxWaitMillis = 0
+				x.SetRequest(req)
 			}
 		},
 	}

@@ -69,7 +69,7 @@ func (s *Session) startAnswer(head []byte) error {
 	size := int(int32(binary.BigEndian.Uint32(head)))
 	a, ok := s.oldest()
 	switch {
-	case !ok || a.ready:
+	case !ok || a.ready || a.arriving:
 		return fmt.Errorf("%w: an answer that was not asked for", ErrMalformed)
 	case size < 0, !a.opaque && size < answerHead-frameSize:
 		return fmt.Errorf("%w: answer of %d bytes", ErrMalformed, size)

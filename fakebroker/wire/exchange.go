@@ -24,7 +24,7 @@ type Exchange struct {
 	session *Session
 	rules   []*Rule
 
-	frame []byte // the request, its length included
+	frame []byte // the request; its length included, but for what was lent
 	body  int    // where its body begins
 	req   kmsg.Request
 	sent  int16 // the version the broker was asked in
@@ -34,7 +34,6 @@ type Exchange struct {
 	resp      kmsg.Response
 	respDirty bool // the answer differs from answer
 	replied   bool // the answer is a rule's
-	silent    bool // the client is not answered
 	confirmed bool // the broker is asked for an answer all the same
 	login     bool // the session's own, which the client does not see
 
@@ -184,18 +183,14 @@ func (x *Exchange) SetResponse(resp kmsg.Response) { x.resp, x.respDirty = resp,
 // other connections do not.
 func (x *Exchange) Delay(d time.Duration) { x.delay += max(d, 0) }
 
-// Silent reports whether the client is sent no answer: a produce request with
-// acks=0.
-func (x *Exchange) Silent() bool { return x.silent }
-
-// Confirm has the broker answer a request that is [Exchange.Silent], for the rules:
+// Confirm has the broker answer a request that is silent (see [Header]), for the rules:
 // it is asked with acks=1, and the client is still sent nothing. The connection
 // stays open to the broker until it has answered, also when the client hangs up
 // behind the request, unless an answer to an earlier one fails to reach the client.
 // It is for Rule.Request, and does nothing for other requests.
 func (x *Exchange) Confirm() {
 	r, err := x.Request()
-	if err != nil || !x.silent {
+	if err != nil || !x.Silent {
 		return
 	}
 	if req, ok := r.(*kmsg.ProduceRequest); ok {

@@ -19,6 +19,7 @@ type Header struct {
 	Version       int16    // the API's version, as the client speaks it
 	CorrelationID int32    // repeated by the answer
 	ClientID      string   // empty when null
+	Silent        bool     // the client is sent no answer: a produce request with acks=0
 }
 
 // KeySet is a set of APIs. The zero value is every API.
@@ -58,16 +59,16 @@ var errShort = errors.New("frame is longer than what was read of it")
 
 // parseRequest reads as much as a session needs to know of a request: what
 // parseHeader returns, that the header's tags are there, and whether the request
-// is answered.
-func parseRequest(b []byte, known string) (h Header, body int, answered bool, err error) {
+// is silent.
+func parseRequest(b []byte, known string) (h Header, body int, err error) {
 	if h, body, err = parseHeader(b, known); err != nil {
-		return h, 0, false, err
+		return h, 0, err
 	}
 	if err = checkTags(h, b[body:]); err != nil {
-		return h, 0, false, err
+		return h, 0, err
 	}
-	answered, err = expectsAnswer(h, b[body:])
-	return h, body, answered, err
+	h.Silent, err = isSilent(h, b[body:])
+	return h, body, err
 }
 
 // parseHeader reads the header at the start of b, which is a frame without its
@@ -151,11 +152,11 @@ func skipTags(r *kbin.Reader) {
 	}
 }
 
-// expectsAnswer reports whether a request is answered at all: a produce request
-// with acks=0 is not. b starts at the body and may be its first part only.
-func expectsAnswer(h Header, b []byte) (bool, error) {
+// isSilent reports whether a request is not answered at all: a produce request with
+// acks=0. b starts at the body and may be its first part only.
+func isSilent(h Header, b []byte) (bool, error) {
 	if h.Key != kmsg.Produce {
-		return true, nil
+		return false, nil
 	}
 	r := kbin.Reader{Src: b}
 	const firstTransactional = 3
@@ -170,7 +171,7 @@ func expectsAnswer(h Header, b []byte) (bool, error) {
 	if r.Complete() != nil {
 		return false, errShort
 	}
-	return acks != 0, nil
+	return acks == 0, nil
 }
 
 // unknown reports whether there is no such API, without making a request to see.

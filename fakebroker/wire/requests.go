@@ -40,6 +40,7 @@ type requests struct {
 	loggedIn bool          // Config.Login was asked
 	shape    shape.Walk    // of the present frame
 	looked   int           // bytes still to be passed on that it has seen
+	passing  *passing      // what is kept of the present frame, nil for nothing
 	step     chan struct{} // of an authentication, closed when it is answered; nil for none
 	confirm  chan struct{} // of the last request that a rule has had confirmed, likewise
 }
@@ -58,6 +59,7 @@ func (s *Session) Read(p []byte) (int, error) {
 			return n, nil
 		case s.toBroker > 0:
 			n, err := s.in.Read(p[:min(len(p), s.toBroker)])
+			s.keep(p, n)
 			s.toBroker -= n
 			if err != nil {
 				return n, s.fail(err)
@@ -66,6 +68,9 @@ func (s *Session) Read(p []byte) (int, error) {
 			s.looked -= seen
 			if err := s.look(p[seen:n], s.toBroker == 0); err != nil {
 				return 0, s.fail(err) // so the broker never has the whole
+			}
+			if s.toBroker == 0 && s.passing != nil {
+				s.passed()
 			}
 			return n, nil
 		}
@@ -118,14 +123,14 @@ func (s *Session) nextRequest(b []byte) error {
 	}
 	b = b[frameSize:]
 
-	h, body, answered, err := parseRequest(b, s.clientID)
+	h, body, err := parseRequest(b, s.clientID)
 	var frame []byte
 	if short := errors.Is(err, errShort); size > maxUnread || (short && size > len(b)) {
 		if frame, err = s.wholeFrame(size); err != nil {
 			return err
 		}
 		b = frame[frameSize:]
-		h, body, answered, err = parseRequest(b, s.clientID)
+		h, body, err = parseRequest(b, s.clientID)
 	}
 	if errors.Is(err, errShort) {
 		err = fmt.Errorf("%w: request of %d bytes ends too early", ErrMalformed, size)
@@ -149,10 +154,14 @@ func (s *Session) nextRequest(b []byte) error {
 
 	rules := s.cfg.Rules.wanting(h, b[body:])
 	if !authenticates(h.Key) && !needRequest(rules) {
-		if answered {
+		if !h.Silent {
 			a := awaited{correlation: h.CorrelationID}
 			if len(rules) > 0 {
-				a.x = &Exchange{Header: h, session: s, rules: rules, sent: h.Version}
+				a.x = &Exchange{Header: h, session: s, rules: rules, frame: frame, body: frameSize + body, sent: h.Version}
+			}
+			if frame == nil && lookBack(rules) {
+				a.arriving = true
+				s.passing = &passing{x: a.x}
 			}
 			s.await(a)
 		}
@@ -170,8 +179,8 @@ func (s *Session) nextRequest(b []byte) error {
 			return err
 		}
 	}
-	x := &Exchange{Header: h, session: s, rules: rules, frame: frame, body: frameSize + body, sent: h.Version, silent: !answered}
-	return s.takeRequest(x, answered)
+	x := &Exchange{Header: h, session: s, rules: rules, frame: frame, body: frameSize + body, sent: h.Version}
+	return s.takeRequest(x)
 }
 
 // peek looks at the next bytes, no more than peekSize.
@@ -261,7 +270,7 @@ func (s *Session) wholeFrame(size int) ([]byte, error) {
 }
 
 // takeRequest takes a request past the rules that want it.
-func (s *Session) takeRequest(x *Exchange, answered bool) error {
+func (s *Session) takeRequest(x *Exchange) error {
 	if err := x.run(func(r *Rule) func(*Exchange) { return r.Request }); err != nil {
 		return err
 	}
@@ -269,7 +278,7 @@ func (s *Session) takeRequest(x *Exchange, answered bool) error {
 		return err
 	}
 	if x.replied {
-		if answered {
+		if !x.Silent {
 			s.await(awaited{correlation: x.CorrelationID, ready: true, x: x, step: s.beginStep(x.Key)})
 		}
 		if err := s.takeTurn(); err != nil {
@@ -282,7 +291,7 @@ func (s *Session) takeRequest(x *Exchange, answered bool) error {
 		s.expectTokens(x)
 	}
 	s.changed = x.requestFrame()
-	if answered || x.confirmed {
+	if !x.Silent || x.confirmed {
 		a := awaited{correlation: x.CorrelationID, step: s.beginStep(x.Key)}
 		for _, r := range x.rules {
 			if r.Answer != nil || r.Unanswered != nil || r.Sending != nil {

@@ -56,8 +56,8 @@ type Rule struct {
 	// anything, and before the client can act on it. Nil: not called.
 	Sending func(*Exchange)
 
-	// AnswerOnly says that the rule never looks at the request. A request that
-	// only such rules want passes uncopied, and has no [Exchange.Request].
+	// AnswerOnly says that the rule never looks at the request, not even when there
+	// is an answer. A request that only such rules want has no [Exchange.Request].
 	AnswerOnly bool
 
 	// Skip reports, from the bytes of the broker's answer after its length, that
@@ -155,9 +155,16 @@ func (rs *Rules) wanting(h Header, body []byte) []*Rule {
 	return out
 }
 
-// needRequest reports whether one of the rules is to see the request.
+// needRequest reports whether one of the rules is to see the request before the
+// broker has it.
 func needRequest(rules []*Rule) bool {
-	return slices.ContainsFunc(rules, func(r *Rule) bool { return r.Request != nil || r.Act != nil || !r.AnswerOnly })
+	return slices.ContainsFunc(rules, func(r *Rule) bool { return r.Request != nil || r.Act != nil })
+}
+
+// lookBack reports whether one of the rules may look at the request when there is
+// an answer.
+func lookBack(rules []*Rule) bool {
+	return slices.ContainsFunc(rules, func(r *Rule) bool { return !r.AnswerOnly })
 }
 
 // skips reports whether the rule does not need to see an answer, as the broker

@@ -36,6 +36,12 @@ type Config struct {
 	// Rules is what connections go by. Nil: no rules.
 	Rules *Rules
 
+	// Lends says that whoever reads a session reads each frame's length, and then
+	// the rest of it by [io.ReadFull] into memory that nobody changes afterwards, as
+	// kfake does. Rules that look at a request only when there is an answer are
+	// shown that memory, and a large request is not copied for them.
+	Lends bool
+
 	// MaxFrame bounds a request, in bytes; a longer one ends its connection.
 	// Zero means 100 MiB, Kafka's socket.request.max.bytes.
 	MaxFrame int
@@ -91,6 +97,7 @@ type awaited struct {
 	correlation int32
 	opaque      bool      // a bare SASL token: no correlation id comes back
 	ready       bool      // a rule has answered it
+	arriving    bool      // the broker does not have the whole of it yet
 	x           *Exchange // nil when no rule wants the answer
 }
 
@@ -211,7 +218,7 @@ func (s *Session) complete(x *Exchange) error {
 	if err := x.run(x.shown); err != nil {
 		return err
 	}
-	if x.silent {
+	if x.Silent {
 		return nil
 	}
 	frame, err := x.answerFrame()

@@ -53,7 +53,7 @@ func (s *Session) passToken(size int) error {
 	}
 	x := &Exchange{Header: h, session: s, frame: frame, body: frameSize + body, bare: true}
 	x.rules = s.cfg.Rules.wanting(h, frame[x.body:])
-	return s.takeRequest(x, true)
+	return s.takeRequest(x)
 }
 
 // bareToken is the answer to a bare token. A client that is refused has none, it
