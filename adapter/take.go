@@ -76,7 +76,7 @@ func (s *scheduler) takeQueued(r *run, most int) (resumed bool) {
 		if !s.fits(r, most, tried) {
 			return false
 		}
-		if due := l.due(rec); due.After(time.Now()) {
+		if due := l.due(rec); isLater(due) {
 			s.setAlarm(due)
 			return false
 		}
@@ -99,13 +99,17 @@ func (s *scheduler) takeQueued(r *run, most int) (resumed bool) {
 		}
 		it, notBefore := s.add(r, rec, cut, most)
 		it.key, it.keyed = key, keyed
-		if notBefore.After(time.Now()) {
+		if isLater(notBefore) {
 			s.postpone(r, notBefore)
 			return true
 		}
 	}
 	return false
 }
+
+// isLater reports whether a time is still to come; the zero time is not, and is not
+// worth a look at the clock, which costs as much as taking a record does.
+func isLater(t time.Time) bool { return !t.IsZero() && t.After(time.Now()) }
 
 // fits reports whether a record may be taken for a run: one that was tried before
 // only when it is alone.
