@@ -122,6 +122,12 @@ func config(n brokertest.Needs) fakebroker.Config {
 	if n.TLS || n.ACLs {
 		c.Listeners = []fakebroker.Listener{{}, {SASL: n.SASL || n.ACLs}, {TLS: true}}
 	}
+	if n.ShortSessions {
+		c.BrokerConfig = map[string]string{
+			"group.consumer.session.timeout.ms": "1000", "group.consumer.heartbeat.interval.ms": "100",
+			"group.min.session.timeout.ms": "1000",
+		}
+	}
 	if n.ACLs {
 		c.Superusers = []string{admin.Name, "ANONYMOUS"}
 	}

@@ -3,6 +3,7 @@ package integration
 
 import (
 	"errors"
+	"maps"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,7 +24,7 @@ func TestBehaviours(t *testing.T) {
 	// for the first of them.
 	clusters := make(map[kind]*kafka.Kafka)
 	brokertest.Test(t, func(t2 *testing.T, needs brokertest.Needs) brokertest.Cluster {
-		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs, acls: needs.ACLs, autoCreate: needs.AutoCreate}
+		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs, acls: needs.ACLs, autoCreate: needs.AutoCreate, shortSessions: needs.ShortSessions}
 		if needs.Brokers > 1 {
 			k.nodes = max(3, needs.Brokers)
 		}
@@ -38,6 +39,13 @@ func TestBehaviours(t *testing.T) {
 			}
 			if k.autoCreate {
 				c.Properties["auto.create.topics.enable"] = "true"
+			}
+			if k.shortSessions {
+				maps.Copy(c.Properties, map[string]string{
+					"group.consumer.session.timeout.ms": "1000", "group.consumer.min.session.timeout.ms": "1000",
+					"group.consumer.heartbeat.interval.ms": "100", "group.consumer.min.heartbeat.interval.ms": "100",
+					"group.min.session.timeout.ms": "1000",
+				})
 			}
 			started, err := kafka.Start(t.Context(), c)
 			if errors.Is(err, kafka.ErrExisting) {
@@ -63,6 +71,8 @@ type kind struct {
 	listeners  bool // with SASL, TLS and ACLs
 	acls       bool // where what no ACL allows is denied
 	autoCreate bool // of topics that are asked for
+
+	shortSessions bool // of group members
 }
 
 func cluster(k *kafka.Kafka, admin, user kafka.User) brokertest.Cluster {

@@ -41,6 +41,11 @@ type Needs struct {
 	// AutoCreate is that topics are created when clients ask for them (Kafka's
 	// auto.create.topics.enable).
 	AutoCreate bool
+
+	// ShortSessions is that the sessions of members of the consumer protocol last a
+	// second (group.consumer.session.timeout.ms), with a heartbeat interval to match,
+	// and that those of classic members may (group.min.session.timeout.ms).
+	ShortSessions bool
 }
 
 // Cluster is a cluster to hold to the behaviours.

@@ -27,6 +27,12 @@ func groupHeartbeatBehaviours() []Behaviour {
 			Source: "ConsumerGroupHeartbeat",
 			Run:    refusedHeartbeats,
 		},
+		{
+			Name:   "groups/the session of a static member that is away ends",
+			Source: "KIP-848; GroupMetadataManager.consumerGroupStaticMemberGroupLeave",
+			Needs:  Needs{ShortSessions: true},
+			Run:    awayMemberIsRemoved,
+		},
 	}
 }
 
@@ -149,4 +155,44 @@ func refusedHeartbeats(t T, c Cluster) {
 	late.MemberEpoch = m.generation + 5
 	beat("member epoch", late, kerr.FencedMemberEpoch)
 	code(t, "leave", ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, leaving(m)).ErrorCode, nil)
+}
+
+// awayMemberIsRemoved has a static member leave for a while and not come back, so
+// that another one gets what it was assigned.
+func awayMemberIsRemoved(t T, c Cluster) {
+	const leavesForAWhile = -2
+	cl := newClient(t, c)
+	topic := newTopicOf(t, cl, 1)
+	group, instance := name("group"), name("instance")
+	has := func(what string, instance *string) member {
+		t.Helper()
+		join := consumerHeartbeat(group, topic.name)
+		join.InstanceID = instance
+		req := join
+		m := member{group: group, id: join.MemberID, instance: instance}
+		eventually(t, what, func() bool {
+			resp := ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, req)
+			code(t, what, resp.ErrorCode, nil)
+			if m.generation = resp.MemberEpoch; m.generation > 0 {
+				req = kmsg.NewPtrConsumerGroupHeartbeatRequest()
+				req.Group, req.MemberID, req.InstanceID, req.MemberEpoch, req.RebalanceTimeoutMillis = m.group, m.id, instance, m.generation, -1
+			}
+			return resp.Assignment != nil && len(resp.Assignment.Topics) == 1
+		})
+		t.Cleanup(func() {
+			askLast(t, c, leaving(m))
+			deleteGroup(t, c, group)
+		})
+		return m
+	}
+	away := has("the static member is assigned the partition", &instance)
+	leave := leaving(away)
+	leave.InstanceID, leave.MemberEpoch = &instance, leavesForAWhile
+	resp := ask[*kmsg.ConsumerGroupHeartbeatResponse](t, cl, leave)
+	code(t, "leave", resp.ErrorCode, nil)
+	equal(t, "epoch", resp.MemberEpoch, leavesForAWhile)
+	other := has("another member is assigned what the one that is away had", nil)
+	got := describeConsumer(t, c, group, false)
+	equal(t, "members", len(got.Members), 1)
+	equal(t, "member", got.Members[0].MemberID, other.id)
 }

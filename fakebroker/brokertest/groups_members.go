@@ -37,6 +37,12 @@ func groupMemberBehaviours() []Behaviour {
 			Source: "group.min.session.timeout.ms, group.max.session.timeout.ms",
 			Run:    sessionsAreBounded,
 		},
+		{
+			Name:   "groups/a static member that says nothing is removed with its session",
+			Source: "KIP-345; GroupMetadataManager.expireClassicGroupMemberHeartbeat",
+			Needs:  Needs{ShortSessions: true},
+			Run:    silentMemberIsRemoved,
+		},
 	}
 }
 
@@ -202,4 +208,25 @@ func sessionsAreBounded(t T, c Cluster) {
 			deleteGroup(t, c, req.Group)
 		})
 	}
+}
+
+func silentMemberIsRemoved(t T, c Cluster) {
+	cl := newClient(t, c)
+	const version, session = 5, 1000
+	req := joinOf(name("group"), "", name("topic"))
+	req.InstanceID, req.SessionTimeoutMillis = kmsg.StringPtr("instance"), session
+	join := askIn[*kmsg.JoinGroupResponse](t, c, version, req)
+	code(t, "join", join.ErrorCode, nil)
+	t.Cleanup(func() {
+		askLast(t, c, leaveOf(req.Group, leaver(join.MemberID, req.InstanceID)))
+		deleteGroup(t, c, req.Group)
+	})
+	sync := kmsg.NewPtrSyncGroupRequest()
+	sync.Group, sync.MemberID, sync.InstanceID, sync.Generation = req.Group, join.MemberID, req.InstanceID, join.Generation
+	sync.ProtocolType, sync.Protocol = &req.ProtocolType, &req.Protocols[0].Name
+	code(t, "sync", ask[*kmsg.SyncGroupResponse](t, cl, sync).ErrorCode, nil)
+	del := kmsg.NewPtrDeleteGroupsRequest()
+	del.Groups = []string{req.Group}
+	eventually(t, "the group is empty", func() bool { return describeGroup(t, c, version, req.Group, false).State == "Empty" })
+	code(t, "delete", ask[*kmsg.DeleteGroupsResponse](t, cl, del).Groups[0].ErrorCode, nil)
 }

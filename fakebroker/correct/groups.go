@@ -1,6 +1,7 @@
 package correct
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -34,10 +35,15 @@ type coordinators struct{ Cluster }
 // askCoordinator asks the broker that has a group, which after a coordinator has
 // moved can be another one than clients take for it.
 func askCoordinator[R kmsg.Response](g coordinators, x *wire.Exchange, group string, req kmsg.Request) (resp R, ok bool) {
+	return askCoordinatorWithin[R](x.Context(), g, x.Node, group, req)
+}
+
+// askCoordinatorWithin is askCoordinator from a broker, where there is no exchange.
+func askCoordinatorWithin[R kmsg.Response](ctx context.Context, g coordinators, node int32, group string, req kmsg.Request) (resp R, ok bool) {
 	const version = 3 // the last that names one key
 	find := kmsg.NewPtrFindCoordinatorRequest()
 	find.Version, find.CoordinatorKey = version, group
-	a, err := g.Ask(x.Context(), x.Node, find)
+	a, err := g.Ask(ctx, node, find)
 	if err != nil {
 		return resp, false
 	}
@@ -45,7 +51,7 @@ func askCoordinator[R kmsg.Response](g coordinators, x *wire.Exchange, group str
 	if at.ErrorCode != 0 {
 		return resp, false
 	}
-	a, err = g.Ask(x.Context(), at.NodeID, req)
+	a, err = g.Ask(ctx, at.NodeID, req)
 	if err != nil {
 		return resp, false
 	}

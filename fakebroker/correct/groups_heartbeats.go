@@ -15,6 +15,7 @@ import (
 func consumerHeartbeats(g coordinators) []Correction {
 	api := wire.Keys(kmsg.ConsumerGroupHeartbeat)
 	return []Correction{
+		awayMembers(g),
 		{
 			Rule: wire.Rule{
 				Name:    "a consumer's heartbeat is complete",
