@@ -36,3 +36,17 @@ func (a *Adapter) MoveToDeadLetters(source string, m *Message, cause error) Move
 func (a *Adapter) MoveOn(source, group string, r *kgo.Record, delay time.Duration) Move {
 	return Move{a.moveOn(source, &Message{Group: group}, r, delay)}
 }
+
+// SettledBehind are the offsets, from one to another, that metadata committed with
+// an offset says are settled beyond it.
+func SettledBehind(offset int64, metadata string) ([][2]int64, error) {
+	l := newLedger()
+	if err := l.restore(offset, metadata); err != nil {
+		return nil, err
+	}
+	var spans [][2]int64
+	for _, s := range l.done {
+		spans = append(spans, [2]int64{s.from, s.to})
+	}
+	return spans, nil
+}

@@ -1,0 +1,286 @@
+package adapter_test
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/fakebroker"
+	"example.com/kafkatest/harness"
+)
+
+// chaosSeed names the seed of a run of the tests below, to be had again. What
+// goroutines do at once stays theirs to decide.
+const chaosSeed = "KAFKATEST_SEED"
+
+// chaos is 10,000 records of 200 keys, 5 % of whose attempts fail, on their way
+// through a group whose members come and go.
+type chaos struct {
+	sub adapter.Subscription
+	// records is how many; zero means 10,000.
+	records int
+	// brokers is how many; zero means one.
+	brokers int
+	// moves is what the members do, in order, a word each: see crowd.
+	moves []string
+	// fault breaks something for the time of a step, and returns what is to be
+	// cleared.
+	fault func(h *harness.Harness, rnd *rand.Rand) []*fakebroker.Fault
+	// exactly says that nothing is handled twice.
+	exactly bool
+	// expire expires the session of a member in each step, and overlap says that
+	// it may be late to know.
+	expire, overlap bool
+}
+
+// comeAndGo are what the members do that are not told otherwise.
+var comeAndGo = []string{"join", "join", "stop", "join", "kill", "join", "freeze", "join", "kill", "join"}
+
+// stay is what members do whose work must not be repeated whatever breaks.
+var stay = []string{"join", "nothing", "nothing"}
+
+// chaosOrders are the subscriptions that a group has in chaos.
+func chaosOrders() map[string]adapter.Subscription {
+	s := adapter.Subscription{Topics: []string{"t"}, Group: "g"}
+	s.Retry.Attempts, s.Retry.MaxBackoff = 4, 10*time.Second
+	byPartition, unordered, hop := s, s, s
+	byPartition.Order = adapter.ByPartition
+	unordered.Order = adapter.Unordered
+	unordered.Retry.Tiers, unordered.Retry.InPlace = []time.Duration{time.Minute, 10 * time.Minute}, 1
+	hop.Retry.Tiers, hop.OnHeldLimit, hop.MaxHeldRecords = []time.Duration{time.Minute}, adapter.Hop, 10
+	return map[string]adapter.Subscription{"ByKey": s, "ByPartition": byPartition, "Unordered with tiers": unordered, "ByKey that hops": hop}
+}
+
+func (c chaos) run(t *testing.T) {
+	needsTag(t)
+	seed := rand.Uint64()
+	if s := os.Getenv(chaosSeed); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("again: %s=%d go test -tags synctests -run '^%s$' ./adapter", chaosSeed, seed, t.Name())
+		}
+	}()
+	w := newWitness(c.sub, func(number string, attempt int) decision { return decide(seed, number, attempt) })
+	w.overlap, w.faulty = c.overlap, c.fault != nil || c.expire
+	cfg := harness.Config{Partitions: 6, Broker: fakebroker.Config{Brokers: c.brokers}, Adapter: w.config, MaxEvents: -1}
+	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+		w.observe(h.Broker())
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		h.CreateTopics("t")
+		crowd := &crowd{h: h, w: w, rnd: rnd}
+		crowd.do("join")
+		h.Settle()
+		var recs []harness.Record
+		struck := 0
+		for _, move := range append(c.moves, "nothing") {
+			var faults []*fakebroker.Fault
+			if c.fault != nil {
+				faults = c.fault(h, rnd)
+			}
+			var es []adapter.Event
+			for range cmp.Or(c.records, 10_000) / (len(c.moves) + 1) {
+				es = append(es, event{"t", fmt.Sprint("k", rnd.IntN(200)), fmt.Sprint(len(recs) + len(es))})
+			}
+			recs = append(recs, h.PublishAll(es...)...)
+			time.Sleep(time.Duration(rnd.Int64N(int64(2 * time.Second))))
+			if c.expire { // some of the handlers take 30 seconds
+				struck += h.Broker().ExpireSession(fakebroker.Scope{Group: "g", Nth: 1 + rnd.IntN(2), Count: 1}).Hits()
+			}
+			crowd.do(move)
+			time.Sleep(time.Duration(rnd.Int64N(int64(5 * time.Minute))))
+			for _, f := range faults {
+				f.Clear()
+				struck += f.Hits()
+			}
+		}
+		h.Settle()
+		w.verdict(t, h, recs, !c.exactly)
+		assert.True(t, c.fault == nil && !c.expire || struck > 0, "the faults have struck nothing")
+		t.Log(w.repeated(), "of", len(recs), "records were handled to an end more than once")
+	})
+}
+
+// decide is what becomes of an attempt of a record: 5 % fail, and a few records
+// fail always.
+func decide(seed uint64, number string, attempt int) decision {
+	draw := func(what string, n int) uint64 {
+		hash := fnv.New64a()
+		fmt.Fprint(hash, seed, what, number, " ", n)
+		return hash.Sum64() / 7919
+	}
+	d := decision{result: adapter.Commit()}
+	switch draw("record", 0) % 500 {
+	case 0:
+		d.result = adapter.Reject(errDown)
+		return d
+	case 1:
+		d.result = adapter.Retry(errDown)
+		return d
+	}
+	switch n := draw("attempt", attempt) % 1000; {
+	case n < 5:
+		d.panics = true
+	case n < 10:
+		d.result = adapter.RetryAfter(errDown, 40*time.Second)
+	case n < 50:
+		d.result = adapter.Retry(errDown)
+	}
+	switch n := draw("time", attempt) % 1000; {
+	case n < 2:
+		d.takes = 30 * time.Second
+	case n < 20:
+		d.takes = time.Duration(n) * 10 * time.Millisecond
+	}
+	return d
+}
+
+// crowd is the members of a group.
+type crowd struct {
+	h     *harness.Harness
+	w     *witness
+	rnd   *rand.Rand
+	alive []*harness.Member
+}
+
+// pick takes one of the members at random out of the crowd.
+func (c *crowd) pick() *harness.Member {
+	i := c.rnd.IntN(len(c.alive))
+	m := c.alive[i]
+	c.alive = append(c.alive[:i], c.alive[i+1:]...)
+	return m
+}
+
+func (c *crowd) do(move string) {
+	switch move {
+	case "join":
+		c.alive = append(c.alive, c.h.Start(c.w.service))
+	case "stop":
+		c.h.Group("g").WaitAssigned()
+		c.pick().Stop()
+	case "kill": // not one that joins: the fake broker might wait for it for ever
+		c.h.Group("g").WaitAssigned()
+		c.w.kill(c.pick())
+	case "freeze": // for so long that the grace is over when another one joins
+		m := c.pick()
+		thaw := m.Freeze()
+		c.do("join")
+		time.Sleep(10 * time.Minute)
+		thaw()
+		c.alive = append(c.alive, m)
+	}
+}
+
+// each runs a chaos with each order, or with any one of them where that takes too
+// long.
+func (c chaos) each(t *testing.T) {
+	one := (testing.Short() || raceDetector) && os.Getenv(chaosSeed) == ""
+	for name, s := range chaosOrders() { // in any order
+		t.Run(name, func(t *testing.T) {
+			c.sub = s
+			c.run(t)
+		})
+		if one {
+			return
+		}
+	}
+}
+
+func TestChaos_membersComeAndGo(t *testing.T) {
+	chaos{moves: comeAndGo}.each(t)
+}
+
+// Without a crash and without a fault, nothing is handled twice.
+func TestChaos_aGracefulMoveRepeatsNothing(t *testing.T) {
+	chaos{moves: []string{"join", "join", "stop", "join", "stop", "stop"}, exactly: true}.each(t)
+}
+
+// hops are the topics that records are moved to.
+func hops() []string {
+	return []string{"t.g.dlt", "t.g.retry.1m", "t.g.retry.10m"}
+}
+
+func TestChaos_theBrokerRefusesTheHop(t *testing.T) {
+	chaos{moves: comeAndGo, fault: refuseHops}.each(t)
+}
+
+func TestChaos_theBrokerRefusesTheHopOfMembersThatStay(t *testing.T) {
+	chaos{moves: stay, records: 4000, exactly: true, fault: refuseHops}.each(t)
+}
+
+func refuseHops(h *harness.Harness, _ *rand.Rand) (faults []*fakebroker.Fault) {
+	for _, topic := range hops() {
+		faults = append(faults, h.Broker().Refuse(kerr.NotEnoughReplicas, produceTo(topic)))
+	}
+	return faults
+}
+
+// cuts are connections of members that are cut now and then, at any request.
+func cuts(drop func(*fakebroker.Broker, fakebroker.Scope) *fakebroker.Fault, apis ...kmsg.Key) func(*harness.Harness, *rand.Rand) []*fakebroker.Fault {
+	return func(h *harness.Harness, rnd *rand.Rand) (faults []*fakebroker.Fault) {
+		for _, api := range apis {
+			for range 2 {
+				faults = append(faults, drop(h.Broker(), fakebroker.Scope{APIs: []kmsg.Key{api}, Nth: 1 + rnd.IntN(4), Count: 1 + rnd.IntN(3)}))
+			}
+		}
+		return faults
+	}
+}
+
+// What a group does not lose its members by.
+var ofWork = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.OffsetCommit, kmsg.Metadata}
+
+var ofGroups = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup, kmsg.FindCoordinator}
+
+func TestChaos_connectionsCutBeforeTheBrokerActed(t *testing.T) {
+	chaos{moves: comeAndGo, fault: cuts((*fakebroker.Broker).DropBefore, ofGroups...)}.each(t)
+}
+
+func TestChaos_connectionsCutBeforeTheBrokerActedOfMembersThatStay(t *testing.T) {
+	chaos{moves: stay, records: 4000, exactly: true, fault: cuts((*fakebroker.Broker).DropBefore, ofWork...)}.each(t)
+}
+
+func TestChaos_connectionsCutAfterTheBrokerActed(t *testing.T) {
+	chaos{moves: comeAndGo, fault: cuts((*fakebroker.Broker).DropAfter, ofGroups...)}.each(t)
+}
+
+func TestChaos_connectionsCutAfterTheBrokerActedOfMembersThatStay(t *testing.T) {
+	chaos{moves: stay, records: 4000, exactly: true, fault: cuts((*fakebroker.Broker).DropAfter, ofWork...)}.each(t)
+}
+
+func TestChaos_theCoordinatorMovesDuringACommit(t *testing.T) {
+	chaos{moves: comeAndGo, brokers: 3, fault: moveCoordinator}.each(t)
+}
+
+func TestChaos_theCoordinatorMovesDuringACommitOfMembersThatStay(t *testing.T) {
+	chaos{moves: stay, records: 4000, exactly: true, brokers: 3, fault: moveCoordinator}.each(t)
+}
+
+// moveCoordinator moves it while the answers to commits are late.
+func moveCoordinator(h *harness.Harness, rnd *rand.Rand) []*fakebroker.Fault {
+	late := commitsOfG()
+	late.Count = 3
+	return []*fakebroker.Fault{
+		h.Broker().Delay(3*time.Second, late),
+		h.Broker().MoveCoordinator("g", int32(rnd.IntN(3))),
+	}
+}
+
+// The one whose session expires does not hear of it before its next heartbeat.
+func TestChaos_theSessionExpiresInAHandler(t *testing.T) {
+	chaos{moves: comeAndGo, expire: true, overlap: true}.each(t)
+}
