@@ -120,7 +120,7 @@ func (c chaos) run(t *testing.T) {
 func decide(seed uint64, number string, attempt int) decision {
 	draw := func(what string, n int) uint64 {
 		hash := fnv.New64a()
-		fmt.Fprint(hash, seed, what, number, " ", n)
+		_, _ = fmt.Fprint(hash, seed, what, number, " ", n)
 		return hash.Sum64() / 7919
 	}
 	d := decision{result: adapter.Commit()}
