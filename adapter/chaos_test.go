@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/adapter"
@@ -42,6 +43,9 @@ type chaos struct {
 	// expire expires the session of a member in each step, and overlap says that
 	// it may be late to know.
 	expire, overlap bool
+	// options are of members' clients, and limit is harness.Config's.
+	options []kgo.Opt
+	limit   time.Duration
 }
 
 // comeAndGo are what the members do that are not told otherwise.
@@ -64,6 +68,12 @@ func chaosOrders() map[string]adapter.Subscription {
 
 func (c chaos) run(t *testing.T) {
 	needsTag(t)
+	c.runOn(t, harness.Config.Run, time.Second, func(h *harness.Harness, w *witness) { w.observe(h.Broker()) })
+}
+
+// runOn runs it on a kind of cluster, where a unit of time is a second or less.
+func (c chaos) runOn(t *testing.T, run func(harness.Config, *testing.T, func(*testing.T, *harness.Harness)), unit time.Duration, watch func(*harness.Harness, *witness)) {
+	t.Helper()
 	seed := rand.Uint64()
 	if s := os.Getenv(chaosSeed); s != "" {
 		var err error
@@ -75,12 +85,13 @@ func (c chaos) run(t *testing.T) {
 			t.Logf("again: %s=%d go test -tags synctests -run '^%s$' ./adapter", chaosSeed, seed, t.Name())
 		}
 	}()
-	w := newWitness(c.sub, func(number string, attempt int) decision { return decide(seed, number, attempt) })
-	w.overlap, w.faulty = c.overlap, c.fault != nil || c.expire
-	cfg := harness.Config{Partitions: 6, Broker: fakebroker.Config{Brokers: c.brokers}, Adapter: w.config, MaxEvents: -1}
-	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
-		w.observe(h.Broker())
+	w := newWitness(c.sub, func(number string, attempt int) decision { return decide(seed, number, attempt, unit) })
+	w.overlap, w.faulty, w.options = c.overlap, c.fault != nil || c.expire, c.options
+	cfg := harness.Config{Partitions: 6, Broker: fakebroker.Config{Brokers: c.brokers}, Adapter: w.config, MaxEvents: -1, Limit: c.limit}
+	run(cfg, t, func(t *testing.T, h *harness.Harness) {
+		watch(h, w)
 		rnd := rand.New(rand.NewPCG(seed, 0))
+		upTo := func(units int64) time.Duration { return time.Duration(rnd.Int64N(units * int64(unit))) }
 		h.CreateTopics("t")
 		crowd := &crowd{h: h, w: w, rnd: rnd}
 		crowd.do("join")
@@ -97,12 +108,12 @@ func (c chaos) run(t *testing.T) {
 				es = append(es, event{"t", fmt.Sprint("k", rnd.IntN(200)), fmt.Sprint(len(recs) + len(es))})
 			}
 			recs = append(recs, h.PublishAll(es...)...)
-			time.Sleep(time.Duration(rnd.Int64N(int64(2 * time.Second))))
+			h.Advance(upTo(2))
 			if c.expire { // some of the handlers take 30 seconds
 				struck += h.Broker().ExpireSession(fakebroker.Scope{Group: "g", Nth: 1 + rnd.IntN(2), Count: 1}).Hits()
 			}
 			crowd.do(move)
-			time.Sleep(time.Duration(rnd.Int64N(int64(5 * time.Minute))))
+			h.Advance(upTo(5 * 60))
 			for _, f := range faults {
 				f.Clear()
 				struck += f.Hits()
@@ -117,7 +128,7 @@ func (c chaos) run(t *testing.T) {
 
 // decide is what becomes of an attempt of a record: 5 % fail, and a few records
 // fail always.
-func decide(seed uint64, number string, attempt int) decision {
+func decide(seed uint64, number string, attempt int, unit time.Duration) decision {
 	draw := func(what string, n int) uint64 {
 		hash := fnv.New64a()
 		_, _ = fmt.Fprint(hash, seed, what, number, " ", n)
@@ -136,15 +147,15 @@ func decide(seed uint64, number string, attempt int) decision {
 	case n < 5:
 		d.panics = true
 	case n < 10:
-		d.result = adapter.RetryAfter(errDown, 40*time.Second)
+		d.result = adapter.RetryAfter(errDown, 40*unit)
 	case n < 50:
 		d.result = adapter.Retry(errDown)
 	}
 	switch n := draw("time", attempt) % 1000; {
 	case n < 2:
-		d.takes = 30 * time.Second
+		d.takes = 30 * unit
 	case n < 20:
-		d.takes = time.Duration(n) * 10 * time.Millisecond
+		d.takes = time.Duration(n) * unit / 100
 	}
 	return d
 }
@@ -188,6 +199,9 @@ func (c *crowd) do(move string) {
 // each runs a chaos with each order, or with any one of them where that takes too
 // long.
 func (c chaos) each(t *testing.T) {
+	// The fake broker expels a member that waits for the others to join for longer
+	// than its session, as Kafka does not.
+	c.options = []kgo.Opt{kgo.RebalanceTimeout(2 * time.Minute), kgo.HeartbeatInterval(30 * time.Second)}
 	one := (testing.Short() || raceDetector) && os.Getenv(chaosSeed) == ""
 	for name, s := range chaosOrders() { // in any order
 		t.Run(name, func(t *testing.T) {
@@ -283,4 +297,26 @@ func moveCoordinator(h *harness.Harness, rnd *rand.Rand) []*fakebroker.Fault {
 // The one whose session expires does not hear of it before its next heartbeat.
 func TestChaos_theSessionExpiresInAHandler(t *testing.T) {
 	chaos{moves: comeAndGo, expire: true, overlap: true}.each(t)
+}
+
+// The same on a Kafka that is there already: see package integration. What its
+// brokers hear of commits is not known there.
+func TestRunOnKafka_membersComeAndGo(t *testing.T) {
+	c := chaos{
+		records: 2000, moves: []string{"join", "join", "kill", "join", "stop"}, limit: 3 * time.Minute,
+		// The least that a broker allows a session by default is 6 seconds.
+		options: []kgo.Opt{kgo.SessionTimeout(6 * time.Second), kgo.RebalanceTimeout(6 * time.Second)},
+	}
+	for name, s := range chaosOrders() {
+		s.Retry.MinBackoff, s.Retry.MaxBackoff = 10*time.Millisecond, 100*time.Millisecond
+		for i := range s.Retry.Tiers {
+			s.Retry.Tiers[i] /= 100
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := c
+			c.sub = s
+			c.runOn(t, harness.Config.RunOnKafka, 10*time.Millisecond, func(_ *harness.Harness, w *witness) { w.ask = 50 })
+		})
+	}
 }

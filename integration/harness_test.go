@@ -18,8 +18,14 @@ import (
 // What the harness says of a Kafka that is there already, its own tests say: on a
 // fake one, and here on a real one.
 func TestHarness_onAKafkaThatIsThere(t *testing.T) {
-	k := kafka.Run(t, kafka.Config{Nodes: 3})
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-tags", "synctests", "-run", "^TestRunOnKafka_", "./harness")
+	runOnKafka(t, kafka.Run(t, kafka.Config{Nodes: 3}), "./harness")
+}
+
+// runOnKafka runs those tests of a package of the module above that are for a Kafka
+// that is there.
+func runOnKafka(t *testing.T, k *kafka.Kafka, pkg string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-tags", "synctests", "-run", "^TestRunOnKafka_", pkg)
 	cmd.Dir = ".." // the module whose tests they are
 	cmd.Env = append(os.Environ(), "KAFKA_BROKERS="+strings.Join(k.Addrs(), ","))
 	out, err := cmd.CombinedOutput()
@@ -44,4 +50,9 @@ func TestHarness_onAKafkaWithTLSAndUsers(t *testing.T) {
 			t.Error(f)
 		}
 	})
+}
+
+// What holds for the adapter's groups, whatever happens, its own tests say, too.
+func TestAdapter_membersComeAndGo(t *testing.T) {
+	runOnKafka(t, kafka.Run(t, kafka.Config{Nodes: 3}), "./adapter")
 }
