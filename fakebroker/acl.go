@@ -136,7 +136,9 @@ func (u User) supported() bool {
 }
 
 // authorizes reports whether there is an authorizer.
-func (c Config) authorizes() bool { return len(c.ACLs) > 0 || len(c.Superusers) > 0 }
+func (c Config) authorizes() bool {
+	return len(c.ACLs) > 0 || len(c.Superusers) > 0 || c.AllowEveryone
+}
 
 // authenticates reports whether connections have a user.
 func (c Config) authenticates() bool { return len(c.SASL) > 0 || c.authorizes() }
@@ -154,6 +156,9 @@ func (c Config) checkUsers() error {
 		if err := a.check(); err != nil {
 			return &ConfigError{Field: "ACLs", Err: err}
 		}
+	}
+	if c.AllowEveryone && c.DataDir != "" {
+		return badConfig("AllowEveryone", "it cannot be kept in a DataDir; leave one of them out")
 	}
 	for _, name := range c.Superusers {
 		if name = strings.TrimPrefix(name, userPrefix); name == "" || name == inspector {

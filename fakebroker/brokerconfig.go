@@ -30,6 +30,7 @@ var decidedBy = map[string]string{
 	"sasl.enabled.mechanisms":        "SASL",
 	"super.users":                    "Superusers",
 	"authorizer.class.name":          "ACLs",
+	"allow.everyone.if.no.acl.found": "AllowEveryone",
 	"process.roles":                  "Brokers",
 	"controller.listener.names":      "Brokers",
 }

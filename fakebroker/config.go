@@ -102,14 +102,21 @@ type Config struct {
 	SASL []User
 
 	// ACLs say who may do what, by Kafka's rules: what no ACL allows is denied,
-	// but to Superusers (Kafka's StandardAuthorizer with its default
-	// allow.everyone.if.no.acl.found=false). Clients can change them. When this
-	// and Superusers are empty everybody may do everything.
+	// but to Superusers (Kafka's StandardAuthorizer; AllowEveryone is its
+	// allow.everyone.if.no.acl.found). Clients can change them. When this and
+	// Superusers are empty, and AllowEveryone is not set, there is no authorizer:
+	// everybody may do everything.
 	ACLs []ACL
 
 	// Superusers may do everything, with or without Kafka's "User:" in front.
 	// The user without a name is ANONYMOUS.
 	Superusers []string
+
+	// AllowEveryone lets everybody do everything with a topic, group, transactional
+	// id or the cluster that no ACL is about (Kafka's
+	// allow.everyone.if.no.acl.found=true). It turns ACLs on, as ACLs and Superusers
+	// do. With a DataDir it is refused.
+	AllowEveryone bool
 
 	// AsVersion has the brokers speak no newer protocol than a release of Kafka
 	// did, such as "2.8" or "3.9": see [Releases]. What they answer stays what

@@ -24,6 +24,9 @@ func (b *Broker) correct() {
 	if len(b.cfg.NodeIDs) > 0 {
 		rules = append(rules, b.translateRequests())
 	}
+	if b.cfg.AllowEveryone {
+		rules = append(rules, b.allowEveryone())
+	}
 	rules = append(rules, b.noticeGroups())
 	// Answers of other brokers are corrected like a broker's own.
 	rules = append(rules, b.askController(), b.serveWhereCoordinated())

@@ -110,8 +110,8 @@ func panicsElsewhere(t *testing.T, upstream string) {
 
 // config is a broker that has what a behaviour needs.
 func config(n brokertest.Needs) fakebroker.Config {
-	c := fakebroker.Config{Brokers: n.Brokers, AutoCreateTopics: n.AutoCreate}
-	if n.SASL || n.ACLs {
+	c := fakebroker.Config{Brokers: n.Brokers, AutoCreateTopics: n.AutoCreate, AllowEveryone: n.AllowEveryone}
+	if n.SASL || n.ACLs || n.AllowEveryone {
 		c.SASL = []fakebroker.User{
 			{Mechanism: fakebroker.Plain, Name: admin.Name, Password: admin.Password},
 			{Mechanism: fakebroker.ScramSHA256, Name: admin.Name, Password: admin.Password},
@@ -119,8 +119,8 @@ func config(n brokertest.Needs) fakebroker.Config {
 			{Mechanism: fakebroker.Plain, Name: alice.Name, Password: alice.Password},
 		}
 	}
-	if n.TLS || n.ACLs {
-		c.Listeners = []fakebroker.Listener{{}, {SASL: n.SASL || n.ACLs}, {TLS: true}}
+	if n.TLS || n.ACLs || n.AllowEveryone {
+		c.Listeners = []fakebroker.Listener{{}, {SASL: n.SASL || n.ACLs || n.AllowEveryone}, {TLS: true}}
 	}
 	if n.ShortSessions {
 		c.BrokerConfig = map[string]string{
@@ -128,7 +128,7 @@ func config(n brokertest.Needs) fakebroker.Config {
 			"group.min.session.timeout.ms": "1000",
 		}
 	}
-	if n.ACLs {
+	if n.ACLs || n.AllowEveryone {
 		c.Superusers = []string{admin.Name, "ANONYMOUS"}
 	}
 	return c

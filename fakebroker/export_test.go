@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -88,4 +89,21 @@ func (b *Broker) HoldGrowth() (growing <-chan struct{}, release func(refusal *ke
 		return resp, nil, true
 	})
 	return wanted, func(refusal *kerr.Error) { released <- refusal }
+}
+
+// MostResources is how many resources one request can open to everybody.
+const MostResources = mostResources
+
+// ACLs is how many there are, those included that clients do not see.
+func ACLs(tb testing.TB, b *Broker) (n int) {
+	tb.Helper()
+	none := everyone{}
+	all, ok := none.others(tb.Context(), b)
+	if !ok {
+		tb.Fatal("the ACLs cannot be asked for")
+	}
+	for _, r := range all {
+		n += len(r.ACLs)
+	}
+	return n
 }

@@ -24,7 +24,7 @@ func TestBehaviours(t *testing.T) {
 	// for the first of them.
 	clusters := make(map[kind]*kafka.Kafka)
 	brokertest.Test(t, func(t2 *testing.T, needs brokertest.Needs) brokertest.Cluster {
-		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs, acls: needs.ACLs, autoCreate: needs.AutoCreate, shortSessions: needs.ShortSessions}
+		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs || needs.AllowEveryone, acls: needs.ACLs, autoCreate: needs.AutoCreate, shortSessions: needs.ShortSessions, allowEveryone: needs.AllowEveryone}
 		if needs.Brokers > 1 {
 			k.nodes = max(3, needs.Brokers)
 		}
@@ -36,6 +36,9 @@ func TestBehaviours(t *testing.T) {
 			c.Properties = make(map[string]string)
 			if k.acls {
 				c.Properties["allow.everyone.if.no.acl.found"] = "false" // Kafka's default
+			}
+			if k.allowEveryone {
+				c.Properties["allow.everyone.if.no.acl.found"] = "true"
 			}
 			if k.autoCreate {
 				c.Properties["auto.create.topics.enable"] = "true"
@@ -73,6 +76,7 @@ type kind struct {
 	autoCreate bool // of topics that are asked for
 
 	shortSessions bool // of group members
+	allowEveryone bool // what no ACL is about
 }
 
 func cluster(k *kafka.Kafka, admin, user kafka.User) brokertest.Cluster {

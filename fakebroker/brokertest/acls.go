@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -36,8 +37,12 @@ func aclBehaviours() []Behaviour {
 // as is a client of the listener with SASL.
 func (s *SASL) as(t T, c Credentials, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	opts = append(opts, kgo.SASL(saslplain.Auth{User: c.Name, Pass: c.Password}.AsMechanism()), kgo.DisableIdempotentWrite())
-	return newClient(t, Cluster{Options: s.Options}, opts...)
+	return newClient(t, Cluster{Options: s.optionsOf(c)}, append(opts, kgo.DisableIdempotentWrite())...)
+}
+
+// optionsOf are those of somebody who comes in by it.
+func (s *SASL) optionsOf(c Credentials) []kgo.Opt {
+	return append(slices.Clone(s.Options), kgo.SASL(saslplain.Auth{User: c.Name, Pass: c.Password}.AsMechanism()))
 }
 
 // anyBroker asks whoever is asked first, so that a refusal is not tried again.

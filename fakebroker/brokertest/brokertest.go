@@ -38,6 +38,11 @@ type Needs struct {
 	TLS     bool // Cluster.TLS is set
 	ACLs    bool // it has an authorizer, and Cluster.SASL is set
 
+	// AllowEveryone is that everybody may do what no ACL is about (Kafka's
+	// allow.everyone.if.no.acl.found); it has an authorizer, and Cluster.SASL is
+	// set.
+	AllowEveryone bool
+
 	// AutoCreate is that topics are created when clients ask for them (Kafka's
 	// auto.create.topics.enable).
 	AutoCreate bool
@@ -102,6 +107,7 @@ func Behaviours() []Behaviour {
 		configBehaviours(),
 		listenerBehaviours(),
 		aclBehaviours(),
+		everyoneBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })
 	return all

@@ -42,6 +42,8 @@ type settings struct {
 	ACL          []string `group:"Users" name:"acl" placeholder:"PRINCIPAL:allow|deny:OPERATION:RESOURCE:NAME" sep:"none" lines:"" help:"Who may do what, such as alice:allow:read:topic:orders; repeat it for more. NAME may end in * as a prefix, or be * alone. Who does not authenticate is ANONYMOUS. With any, or with --super-user, nobody else may do anything that no ACL allows; without, everybody may do everything."`
 	SuperUser    []string `group:"Users" placeholder:"USER" sep:"none" lines:"" help:"User who may do everything, whatever the ACLs, while others may do what ACLs allow: without any, nothing. Repeat it for more."`
 
+	AllowEveryone bool `group:"Users" name:"allow-everyone-if-no-acl-found" help:"Let everybody do everything with a topic, group, transactional id or the cluster that no ACL is about, as Kafka does with the configuration of this name. It turns ACLs on, as --acl and --super-user do; not with --data-dir."`
+
 	Control      string   `group:"Control" placeholder:"HOST:PORT" help:"Serve HTTP with JSON here, to look into the brokers and to break them on purpose; see /openapi.json. Off by default."`
 	ControlToken string   `group:"Control" placeholder:"TOKEN" help:"What requests to it must bring, as Authorization: Bearer TOKEN. It is needed beyond loopback. Flags show in the process list: prefer the environment or a file."`
 	ControlHost  []string `group:"Control" placeholder:"NAME" sep:"none" help:"Name by which requests may call it, besides localhost, addresses and the host of --control; repeat it for more."`
@@ -75,7 +77,7 @@ func (m mistake) Unwrap() error { return m.error }
 func (s settings) config() (fakebroker.Config, error) {
 	c := fakebroker.Config{
 		NodeIDs: s.NodeID, Racks: s.Rack, AsVersion: s.AsVersion, DataDir: s.DataDir,
-		AutoCreateTopics: s.AutoCreateTopics, Superusers: s.SuperUser,
+		AutoCreateTopics: s.AutoCreateTopics, Superusers: s.SuperUser, AllowEveryone: s.AllowEveryone,
 	}
 	c.Listeners = s.listeners()
 	for _, text := range s.BrokerConfig {
@@ -189,7 +191,7 @@ func (s settings) inSettings(err error) error {
 	}
 	names := map[string]string{
 		"NodeIDs": "node-id", "Racks": "rack", "AsVersion": "as-version", "Topics": "topic", "DataDir": "data-dir",
-		"TLS": "tls-cert", "TLSDir": "tls-dir", "BrokerConfig": "broker-config", "SASL": s.usersFrom(), "ACLs": "acl", "Superusers": "super-user",
+		"TLS": "tls-cert", "TLSDir": "tls-dir", "BrokerConfig": "broker-config", "SASL": s.usersFrom(), "ACLs": "acl", "Superusers": "super-user", "AllowEveryone": "allow-everyone-if-no-acl-found",
 	}
 	if name, known := names[bad.Field]; known {
 		return s.wrong(name, "%w", bad.Err)
