@@ -26,11 +26,7 @@ func produceRecords(records []byte) []byte {
 func lookingBack(in []byte, cfg wire.Config) (s *wire.Session, seen *[]byte) {
 	seen = new([]byte)
 	cfg.Rules = new(wire.Rules)
-	cfg.Rules.Add(wire.Rule{Answer: func(x *wire.Exchange) {
-		if r, err := x.Request(); err == nil {
-			*seen = r.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records
-		}
-	}})
+	cfg.Rules.Add(wire.Rule{Answer: func(x *wire.Exchange) { *seen = seenRecords(x) }})
 	return wire.NewSession(&client{Reader: bytes.NewReader(in)}, cfg), seen
 }
 
@@ -88,5 +84,66 @@ func TestPassing_noAnswerBeforeTheBrokerHasTheRequest(t *testing.T) {
 	noError(t, err)
 	if _, err = s.Write(answer(1, 9, produceAnswer())); !errors.Is(err, wire.ErrMalformed) || *seen != nil {
 		t.Errorf("an early answer was taken: %v", err)
+	}
+}
+
+// seenRecords are those of a produce request.
+func seenRecords(x *wire.Exchange) []byte {
+	r, err := x.Request()
+	if err != nil {
+		return nil
+	}
+	return r.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records
+}
+
+func TestPassing_whatWasReadBeforeTheBrokerHadItIsLentAfterwards(t *testing.T) {
+	type records struct{}
+	for name, keeps := range map[string]bool{"a rule that looks": false, "a rule that keeps": true} {
+		t.Run(name, func(t *testing.T) {
+			var before, after [][]byte
+			rules := new(wire.Rules)
+			rules.Add(wire.Rule{
+				Request: func(x *wire.Exchange) {
+					if keeps {
+						x.Keep(records{}, seenRecords(x))
+					}
+					before = append(before, bytes.Clone(seenRecords(x)))
+				},
+				Answer: func(x *wire.Exchange) {
+					if keeps {
+						after = append(after, x.Kept(records{}).([]byte))
+					} else {
+						after = append(after, seenRecords(x))
+					}
+				},
+			})
+			var in, want [][]byte
+			for _, b := range []byte("abc") {
+				want = append(want, bytes.Repeat([]byte{b}, 100_000))
+				in = append(in, produceRecords(want[len(want)-1]))
+			}
+			s := wire.NewSession(&client{Reader: bytes.NewReader(bytes.Join(in, nil))}, wire.Config{Rules: rules, Lends: true})
+			for i := range in {
+				body := readAsKfake(t, s, len(in[i]))
+				if !bytes.Equal(body, in[i][4:]) {
+					t.Errorf("the broker does not have the request of %.3q", want[i])
+				}
+				if i == 0 {
+					continue // the second is read before the first is answered
+				}
+				for range 1 + 1/i {
+					_, err := s.Write(answer(1, 9, produceAnswer()))
+					noError(t, err)
+				}
+				if i == len(in)-1 && !keeps && &after[i][0] != &body[bytes.Index(body, want[i])] {
+					t.Error("the records were copied")
+				}
+			}
+			for i := range want {
+				if !bytes.Equal(before[i], want[i]) || !bytes.Equal(after[i], want[i]) {
+					t.Errorf("the rule saw %.3q before, and %.3q afterwards, of %.3q", before[i], after[i], want[i])
+				}
+			}
+		})
 	}
 }

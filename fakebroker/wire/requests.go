@@ -40,7 +40,7 @@ type requests struct {
 	loggedIn bool          // Config.Login was asked
 	shape    shape.Walk    // of the present frame
 	looked   int           // bytes still to be passed on that it has seen
-	passing  *passing      // what is kept of the present frame, nil for nothing
+	passing  *passing      // the present frame, nil when nobody waits for it to be passed on
 	step     chan struct{} // of an authentication, closed when it is answered; nil for none
 	confirm  chan struct{} // of the last request that a rule has had confirmed, likewise
 }
@@ -56,10 +56,12 @@ func (s *Session) Read(p []byte) (int, error) {
 		case len(s.changed) > 0:
 			n := copy(p, s.changed)
 			s.changed = s.changed[n:]
+			if s.passing != nil && s.passing.took(p, n, s.cfg.Lends) {
+				s.pass()
+			}
 			return n, nil
 		case s.toBroker > 0:
 			n, err := s.in.Read(p[:min(len(p), s.toBroker)])
-			s.keep(p, n)
 			s.toBroker -= n
 			if err != nil {
 				return n, s.fail(err)
@@ -69,8 +71,8 @@ func (s *Session) Read(p []byte) (int, error) {
 			if err := s.look(p[seen:n], s.toBroker == 0); err != nil {
 				return 0, s.fail(err) // so the broker never has the whole
 			}
-			if s.toBroker == 0 && s.passing != nil {
-				s.passed()
+			if s.passing != nil && s.passing.took(p, n, s.cfg.Lends) {
+				s.pass()
 			}
 			return n, nil
 		}
@@ -161,7 +163,7 @@ func (s *Session) nextRequest(b []byte) error {
 			}
 			if frame == nil && lookBack(rules) {
 				a.arriving = true
-				s.passing = &passing{x: a.x}
+				s.passing = &passing{x: a.x, size: frameSize + size}
 			}
 			s.await(a)
 		}
@@ -258,7 +260,7 @@ func (s *Session) rename(clientID string) {
 func (s *Session) wholeFrame(size int) ([]byte, error) {
 	const step = 1 << 20
 	size += frameSize
-	frame := make([]byte, 0, min(size, step))
+	frame := newFrame(min(size, step))
 	for len(frame) < size {
 		n := min(size-len(frame), step)
 		frame = slices.Grow(frame, n)[:len(frame)+n]
@@ -291,6 +293,7 @@ func (s *Session) takeRequest(x *Exchange) error {
 		s.expectTokens(x)
 	}
 	s.changed = x.requestFrame()
+	s.passWhole(x)
 	if !x.Silent || x.confirmed {
 		a := awaited{correlation: x.CorrelationID, step: s.beginStep(x.Key)}
 		for _, r := range x.rules {
@@ -304,6 +307,9 @@ func (s *Session) takeRequest(x *Exchange) error {
 		if x.confirmed {
 			a.step = make(chan struct{})
 			s.confirm = a.step
+		}
+		if s.passing != nil && a.x != nil {
+			s.passing.x, a.arriving = x, true
 		}
 		s.await(a)
 	}
