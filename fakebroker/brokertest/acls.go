@@ -31,6 +31,12 @@ func aclBehaviours() []Behaviour {
 			Needs:  needs,
 			Run:    configsOfOthers,
 		},
+		{
+			Name:   "acls/a topic is made by asking for who may create it",
+			Source: "KafkaApis.handleTopicMetadataRequest",
+			Needs:  Needs{ACLs: true, AutoCreate: true},
+			Run:    madeByAskingOfWhoMay,
+		},
 	}
 }
 
@@ -341,5 +347,37 @@ func configsOfOthers(t T, c Cluster) {
 				}
 			}
 		}
+	}
+}
+
+// madeByAskingOfWhoMay asks for topics that there are not, as somebody who may see
+// them and, in the end, create them.
+func madeByAskingOfWhoMay(t T, c Cluster) {
+	root := c.SASL.as(t, c.SASL.Admin)
+	for _, v := range versions(1, 12) {
+		cl := c.SASL.as(t, c.SASL.User, version(kmsg.Metadata, v))
+		ask := func(topic string, create bool) int16 {
+			t.Helper()
+			req := kmsg.NewPtrMetadataRequest()
+			req.AllowAutoTopicCreation = create
+			mt := kmsg.NewMetadataRequestTopic()
+			mt.Topic = &topic
+			req.Topics = append(req.Topics, mt)
+			topics := anyBroker[*kmsg.MetadataResponse](t, cl, req).Topics
+			equal(t, "topics", len(topics), 1)
+			return topics[0].ErrorCode
+		}
+		what := "v" + number(int32(v)) + ": "
+		topic := name("topic")
+		deleteLater(t, root, topic)
+		createACL(t, root, aclFor(c.SASL.User, topic, kmsg.ACLOperationDescribe, kmsg.ACLPermissionTypeAllow, false))
+		if v >= 4 { // before, topics are always made
+			eventually(t, what+"the topic may be seen", func() bool { return ask(topic, false) == kerr.UnknownTopicOrPartition.Code })
+		}
+		for range 2 {
+			code(t, what+"who may not create it", ask(topic, true), kerr.TopicAuthorizationFailed)
+		}
+		createACL(t, root, aclFor(c.SASL.User, topic, kmsg.ACLOperationCreate, kmsg.ACLPermissionTypeAllow, false))
+		eventually(t, what+"the topic is made", func() bool { return ask(topic, true) == 0 })
 	}
 }

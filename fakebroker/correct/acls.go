@@ -10,6 +10,9 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
+// clusterName is what ACLs call the cluster.
+const clusterName = "kafka-cluster"
+
 func acls() []Correction {
 	return []Correction{
 		{
@@ -47,7 +50,6 @@ func acls() []Correction {
 }
 
 func wrongACL(c kmsg.CreateACLsRequestCreation) string {
-	const clusterName = "kafka-cluster"
 	switch {
 	case c.ResourceType == kmsg.ACLResourceTypeCluster && c.ResourceName != clusterName:
 		return "The only valid name for the CLUSTER resource is " + clusterName

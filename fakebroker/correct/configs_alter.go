@@ -122,7 +122,7 @@ func (s *settings) denied(x *wire.Exchange, op kmsg.ACLOperation, kind kmsg.Conf
 			return kerr.GroupAuthorizationFailed
 		}
 	case kmsg.ConfigResourceTypeClientMetrics:
-		if !s.c.Allowed(x, op, kmsg.ACLResourceTypeCluster, "kafka-cluster") {
+		if !s.c.Allowed(x, op, kmsg.ACLResourceTypeCluster, clusterName) {
 			return kerr.ClusterAuthorizationFailed
 		}
 	}

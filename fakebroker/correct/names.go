@@ -83,6 +83,10 @@ const autoCreated = 4
 func naming(c Cluster) []Correction {
 	const bad, unknown = "Metadata does not know topics of invalid names, nor makes them", "Metadata answers for each unknown topic id"
 	const later = "Metadata does not know the topics yet that it makes"
+	const unauthorized = "Metadata makes topics for who may create them"
+	refused := func(_ *wire.Exchange, left []kmsg.MetadataResponseTopic, resp *kmsg.MetadataResponse) {
+		resp.Topics = append(resp.Topics, left...)
+	}
 	creates := sync.OnceValue(func() bool { return c.BrokerConfigs(c.Nodes()[0])["auto.create.topics.enable"] == "true" })
 	var made emerging
 	return []Correction{
@@ -99,16 +103,30 @@ func naming(c Cluster) []Correction {
 		},
 		{
 			Rule: wire.Rule{
-				Name:    bad,
-				Keys:    wire.Keys(kmsg.Metadata),
-				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) { leaveOut(c, x, req, bad) }),
-				Answer: completed(bad, func(_ *wire.Exchange, left []kmsg.MetadataResponseTopic, resp *kmsg.MetadataResponse) {
-					resp.Topics = append(resp.Topics, left...)
+				Name: bad,
+				Keys: wire.Keys(kmsg.Metadata),
+				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) {
+					leaveOut(x, req, bad, func(topic string) *rejection { return badName(c, x, req, topic) })
 				}),
+				Answer: completed(bad, refused),
 			},
 			Restores:  "Topic.validate, AutoTopicCreationManager: an invalid name is refused with INVALID_TOPIC_EXCEPTION, one that collides with another is not created",
 			Upstream:  "03_metadata.go takes any name, and creates a topic called that when it may",
 			Behaviour: "topics/metadata of an invalid name",
+		},
+		{
+			Rule: wire.Rule{
+				Name:  unauthorized,
+				Keys:  wire.Keys(kmsg.Metadata),
+				Wants: func(wire.Header) bool { return creates() },
+				Request: asked(func(x *wire.Exchange, req *kmsg.MetadataRequest) {
+					leaveOut(x, req, unauthorized, func(topic string) *rejection { return notTheirs(c, x, req, topic) })
+				}),
+				Answer: completed(unauthorized, refused),
+			},
+			Restores:  "KafkaApis.handleTopicMetadataRequest: TOPIC_AUTHORIZATION_FAILED where a topic would be made for who may not CREATE it, nor any in the cluster",
+			Upstream:  "03_metadata.go asks for DESCRIBE alone",
+			Behaviour: "acls/a topic is made by asking for who may create it",
 		},
 		{
 			Rule: wire.Rule{
@@ -136,8 +154,9 @@ func naming(c Cluster) []Correction {
 	}
 }
 
-// leaveOut does not ask the broker for topics that it would make and should not.
-func leaveOut(c Cluster, x *wire.Exchange, req *kmsg.MetadataRequest, rule string) {
+// leaveOut does not ask the broker for topics that are refused by name, nil for those
+// that are not.
+func leaveOut(x *wire.Exchange, req *kmsg.MetadataRequest, rule string, refused func(topic string) *rejection) {
 	var left []kmsg.MetadataResponseTopic
 	var topics []kmsg.MetadataRequestTopic
 	seen := make(map[string]bool)
@@ -146,10 +165,7 @@ func leaveOut(c Cluster, x *wire.Exchange, req *kmsg.MetadataRequest, rule strin
 			topics = append(topics, t)
 			continue
 		}
-		r := checkName(*t.Topic)
-		if r == nil && req.AllowAutoTopicCreation && collides(x, c, *t.Topic) {
-			r = &rejection{err: kerr.UnknownTopicOrPartition}
-		}
+		r := refused(*t.Topic)
 		if r == nil {
 			topics = append(topics, t)
 			continue
@@ -169,6 +185,29 @@ func leaveOut(c Cluster, x *wire.Exchange, req *kmsg.MetadataRequest, rule strin
 	without.Topics = append([]kmsg.MetadataRequestTopic{}, topics...) // not nil, which would ask for all
 	keep(x, rule, left)
 	x.SetRequest(&without)
+}
+
+// badName refuses topics that the broker would make and should not.
+func badName(c Cluster, x *wire.Exchange, req *kmsg.MetadataRequest, topic string) *rejection {
+	r := checkName(topic)
+	if r == nil && req.AllowAutoTopicCreation && collides(x, c, topic) {
+		r = &rejection{err: kerr.UnknownTopicOrPartition}
+	}
+	return r
+}
+
+// notTheirs refuses topics that would be made for who may not create them.
+func notTheirs(c Cluster, x *wire.Exchange, req *kmsg.MetadataRequest, topic string) *rejection {
+	if !req.AllowAutoTopicCreation {
+		return nil
+	}
+	if _, exists := c.TopicAlone(topic); exists {
+		return nil
+	}
+	if c.Allowed(x, kmsg.ACLOperationCreate, kmsg.ACLResourceTypeCluster, clusterName) || c.Allowed(x, kmsg.ACLOperationCreate, kmsg.ACLResourceTypeTopic, topic) {
+		return nil
+	}
+	return &rejection{err: kerr.TopicAuthorizationFailed}
 }
 
 // collides reports whether a topic cannot be made because of another's name.
