@@ -189,7 +189,7 @@ func (a *Adapter) start(c *Consumer) error {
 	}
 	a.made++
 	c.made = a.made
-	c.member = GroupMember{Group: c.sub.Group, Name: fmt.Sprintf("%s-%d", c.sub.Group, a.made)}
+	c.member = GroupMember{Group: c.sub.Group, GroupID: c.sub.groupID, Name: fmt.Sprintf("%s-%d", c.sub.groupID, a.made)}
 	if f := a.cfg.Trace.Subscribed; f != nil {
 		f(c.member, sortedKeys(c.topics))
 	}
@@ -197,7 +197,7 @@ func (a *Adapter) start(c *Consumer) error {
 		return err
 	}
 	a.consumers[c] = struct{}{}
-	delete(a.stopped, c.sub.Group)
+	delete(a.stopped, c.sub.groupID)
 	return nil
 }
 
@@ -207,7 +207,7 @@ func (a *Adapter) forget(c *Consumer, fatal error) {
 	defer a.mu.Unlock()
 	delete(a.consumers, c)
 	if fatal != nil {
-		a.stopped[c.sub.Group] = fatal
+		a.stopped[c.sub.groupID] = fatal
 	}
 }
 

@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,11 @@ type Consumer struct {
 	commit chan struct{} // has room for one: whoever is in it commits
 	gate   *gate         // nil when it is always open
 	hops   *transactions // nil without ExactlyOnceHops
-	seed   maphash.Seed  // of the keys' hashes
+	share  *sharing      // nil but in a share group
+	// retries consumes the retry and redrive topics of a share group; nil where there
+	// are none.
+	retries *Consumer
+	seed    maphash.Seed // of the keys' hashes
 
 	metadataLimit atomic.Int32
 
@@ -83,6 +88,14 @@ func newConsumer(a *Adapter, s subscription) *Consumer {
 	c.metadataLimit.Store(maxMetadata)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.patience, c.hurry = context.WithCancelCause(context.Background())
+	if s.Mode == ShareGroup {
+		c.share = newSharing(c)
+	}
+	for topic, t := range c.topics {
+		if s.Mode == ShareGroup && t.kind != sourceTopic || s.retries && t.kind == sourceTopic {
+			delete(c.topics, topic)
+		}
+	}
 	if s.ExactlyOnceHops {
 		c.hops = newTransactions(c)
 	}
@@ -106,6 +119,15 @@ func (c *Consumer) start() error {
 		return &ConfigError{Field: "Config.ClientOptions", Problem: err.Error()}
 	}
 	close(c.ready)
+	if c.share != nil {
+		c.share.idle, _ = c.cl.OptValue(kgo.ConnIdleTimeout).(time.Duration)
+		c.share.idle = cmp.Or(c.share.idle, usualIdle)
+		if c.retries != nil {
+			c.tasks.Go(c.watchRetries)
+		}
+		c.tasks.Go(c.share.run)
+		return nil
+	}
 	if c.hops != nil {
 		c.hops.gone.Go(c.hops.run)
 	}
@@ -114,8 +136,19 @@ func (c *Consumer) start() error {
 	return nil
 }
 
-// Group is the consumer group.
-func (c *Consumer) Group() string { return c.sub.Group }
+// watchRetries stops the consumer when what consumes its retry topics has.
+func (c *Consumer) watchRetries() {
+	select {
+	case <-c.retries.Done():
+		if err := c.retries.Err(); err != nil {
+			c.fail(err)
+		}
+	case <-c.ctx.Done():
+	}
+}
+
+// Group is the consumer group, as the brokers call it.
+func (c *Consumer) Group() string { return c.sub.groupID }
 
 // Done is closed when the consumer has stopped: after Close, or when the group
 // refused it for good, which Err tells.
@@ -455,6 +488,12 @@ func (c *Consumer) setPaused(p bool) {
 		return
 	}
 	c.paused = p
+	if c.share != nil {
+		notify(c.share.unpaused)
+	}
+	if c.retries != nil {
+		defer c.retries.setPaused(p)
+	}
 	for _, l := range c.lanes {
 		if p {
 			l.pause(pausedByUser)
@@ -498,6 +537,10 @@ func (c *Consumer) shutDown(fatal error) {
 	lanes := c.lastLanes()
 	c.drain(c.patience, lanes)
 	var errs []error
+	cutOff := 0
+	if c.share != nil {
+		cutOff = c.share.stop(c.patience)
+	}
 	// A commit is worth trying when time is up, too, but not worth waiting
 	// for a broker that has gone away.
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
@@ -508,11 +551,20 @@ func (c *Consumer) shutDown(fatal error) {
 	if err := c.commitLanes(ctx, lanes); err != nil {
 		errs = append(errs, err)
 	}
-	if n := c.fence(lanes); n > 0 {
+	if n := c.fence(lanes) + cutOff; n > 0 {
 		errs = append(errs, fmt.Errorf("%d handlers did not end in time: their records are delivered again: %w", n, context.Cause(c.patience)))
 	}
 	c.hops.close(ctx)
 	c.gate.stop()
+	if c.share != nil {
+		c.share.cancel()
+		_ = c.cl.FlushAcks(ctx) // what is left leaving tells
+	}
+	if c.retries != nil {
+		if err := c.closeRetries(); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	partitions := c.takeAll()
 	c.cl.CloseAllowingRebalance()
 	if c.sub.LeaveOnClose && fatal == nil {
@@ -537,6 +589,14 @@ func (c *Consumer) shutDown(fatal error) {
 		f(c.member, fatal)
 	}
 	close(c.done)
+}
+
+// closeRetries closes what consumes the retry topics, with the patience that is left.
+func (c *Consumer) closeRetries() error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	defer context.AfterFunc(c.patience, func() { cancel(context.Cause(c.patience)) })()
+	return c.retries.Close(ctx)
 }
 
 // lastLanes are the lanes there are, once no more are made.

@@ -45,7 +45,7 @@ func (c *Consumer) catchUp(ctx context.Context, lanes []*lane) error {
 	if len(stale) == 0 {
 		return nil
 	}
-	offsets, err := c.a.admin.FetchOffsets(kadm.RequireStable(ctx), c.sub.Group)
+	offsets, err := c.a.admin.FetchOffsets(kadm.RequireStable(ctx), c.sub.groupID)
 	if err != nil {
 		return fmt.Errorf("find out what group %q has committed: %w", c.sub.Group, c.a.adminError(ctx, err))
 	}

@@ -23,9 +23,28 @@ const (
 	// adapter repeats. A group can be moved there from Classic by and by, member by
 	// member.
 	ServerSide
+	// ShareGroup: each record goes to some member, whatever its partition (KIP-932), so
+	// there may be more members than partitions. It needs brokers of Apache Kafka 4.2,
+	// and Order Unordered.
+	//
+	// A record that is to be tried again is released after its backoff, and any
+	// member gets it. It goes to a retry topic of RetryPolicy.Tiers instead, if there
+	// are some, after RetryPolicy.InPlace attempts, with RetryAfter, and in any case
+	// before the group has delivered it as often as it may
+	// (share.delivery.count.limit), for then the group would archive it; without
+	// Tiers it is given up there, whatever Attempts says, and RetryAfter waits no
+	// longer than MaxBackoff. An attempt is a delivery: one that ended with its
+	// process counts, too. Retry topics are consumed by a consumer group of their own,
+	// RetryGroup, whose member each consumer is.
+	//
+	// A member works on what one fetch has brought, MaxInFlight records at most, and
+	// fetches again when the last of them is done. While a handler runs, its record's
+	// lock is renewed. Subscribe sets the group's share.auto.offset.reset to what
+	// StartFrom says; with NoTopicCreation it only looks whether it is that.
+	ShareGroup
 )
 
-var modeNames = map[Mode]string{Classic: "Classic", ServerSide: "ServerSide"}
+var modeNames = map[Mode]string{Classic: "Classic", ServerSide: "ServerSide", ShareGroup: "ShareGroup"}
 
 // String is the mode's name.
 func (m Mode) String() string { return nameIn(modeNames, m, "Mode") }
@@ -48,7 +67,7 @@ func (s subscription) modeOptions() []kgo.Opt {
 // leaveForGood takes a static member out of its group, which the client does not
 // do. The client is closed.
 func (c *Consumer) leaveForGood(ctx context.Context) error {
-	left, err := c.a.admin.LeaveGroup(ctx, kadm.LeaveGroup(c.sub.Group).InstanceIDs(c.sub.InstanceID))
+	left, err := c.a.admin.LeaveGroup(ctx, kadm.LeaveGroup(c.sub.groupID).InstanceIDs(c.sub.InstanceID))
 	for _, member := range left {
 		err = errors.Join(err, member.Err)
 	}

@@ -38,6 +38,11 @@ func RetryTopic(topic, group string, delay time.Duration) string {
 // DeadLetterTopic.
 func RedriveTopic(topic, group string) string { return ownTopicName(topic, group, "redrive") }
 
+// RetryGroup is the name of the consumer group by which the members of a share group
+// consume its retry and redrive topics: <group>.retry. A share group cannot wait until
+// a record is due.
+func RetryGroup(group string) string { return group + ".retry" }
+
 // ownTopicName is unambiguous: what follows the last dots tells the kind, an
 // escaped group has no dot, and a cut name ends as no kind does.
 func ownTopicName(topic, group, kind string) string {

@@ -9,12 +9,17 @@ import (
 
 // Status is what a consumer is at.
 type Status struct {
+	// Group is what the brokers call the group: see GroupMember.GroupID.
 	Group string
 	// Topics are those that it consumes, by name: those of the subscription, and
 	// of the adapter's own the retry topics, and the redrive topics where
 	// Subscription.Redrive is set.
-	Topics     []string
-	Partitions []PartitionStatus // those assigned, by topic and partition
+	Topics []string
+	// Partitions are those assigned, by topic and partition. In a share group, where
+	// every member may have records of every partition, they are those of which it has
+	// some, and of what is told of a partition InFlight, Held, Due and Blocked apply;
+	// the offsets are -1.
+	Partitions []PartitionStatus
 	// Joined says that the group has taken this member in, with or without
 	// partitions, and not expelled it since.
 	Joined bool
@@ -71,11 +76,14 @@ func (p PartitionStatus) Lag() int64 {
 
 // Status is what the consumer is at now.
 func (c *Consumer) Status() Status {
-	s := Status{Group: c.sub.Group, Topics: sortedKeys(c.topics)}
+	s := Status{Group: c.sub.groupID, Topics: sortedKeys(c.topics)}
 	s.GateAsked, s.Gate = c.gate.lastAnswer()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Fenced, s.Joined, s.Stuck = len(c.fenced), c.joined, c.stuck
+	if c.share != nil {
+		c.share.status(&s)
+	}
 	for _, l := range c.lanes {
 		s.Stuck += int(l.stuck.Load())
 		s.Partitions = append(s.Partitions, l.status())

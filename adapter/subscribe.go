@@ -3,6 +3,7 @@ package adapter
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -151,6 +152,9 @@ type subscription struct {
 	Subscription
 	batch         BatchHandler // nil for a Subscription
 	noAutoResolve bool
+	groupID       string // what the brokers call the group
+	retries       bool   // of a share group: its retry and redrive topics only
+	deliveries    int    // how often a share group delivers a record
 }
 
 func (s subscription) headerStyle() headerStyle {
@@ -197,7 +201,17 @@ func (s Subscription) check() error {
 	case s.MaxHeldAge < 0:
 		return bad("MaxHeldAge", "is negative: leave it zero for the default of 24h")
 	case modeNames[s.Mode] == "":
-		return bad("Mode", fmt.Sprintf("is %d: want Classic or ServerSide", s.Mode))
+		return bad("Mode", fmt.Sprintf("is %d: want Classic, ServerSide or ShareGroup", s.Mode))
+	case s.Mode == ShareGroup && s.Order != Unordered:
+		return bad("Order", fmt.Sprintf("is %v, which Mode ShareGroup cannot have: any member gets any record, so choose Unordered", s.Order))
+	case s.Mode == ShareGroup && s.ExactlyOnceHops:
+		return bad("ExactlyOnceHops", "is not for Mode ShareGroup: what a share group accepts is no part of a transaction")
+	case s.Mode == ShareGroup && s.CountBeforeRun:
+		return bad("CountBeforeRun", "is not for Mode ShareGroup, which counts deliveries by itself")
+	case s.Mode == ShareGroup && s.Retry.MaxAge != 0:
+		return bad("Retry.MaxAge", "is not for Mode ShareGroup, which does not know when a record has failed first")
+	case s.Mode == ShareGroup && (s.MaxHeldRecords != 0 || s.MaxHeldAge != 0 || s.OnHeldLimit != Block):
+		return bad(map[bool]string{true: "OnHeldLimit", false: "MaxHeldRecords"}[s.OnHeldLimit != Block], "is not for Mode ShareGroup, which holds no records")
 	case s.ExactlyOnceHops && s.OnReject != nil && len(s.Retry.Tiers) == 0:
 		return bad("ExactlyOnceHops", "has nothing to move: without Retry.Tiers no record goes to a retry topic, and OnReject takes what would go to the dead-letter topic")
 	case s.InstanceID != "" && s.Mode != Classic:
@@ -247,6 +261,9 @@ func (a *Adapter) SubscribeBatch(ctx context.Context, s BatchSubscription) (*Con
 	if s.Handler == nil {
 		return nil, &ConfigError{Field: "BatchSubscription.Handler", Problem: "is nil"}
 	}
+	if s.Mode == ShareGroup {
+		return nil, &ConfigError{Field: "Subscription.Mode", Problem: "is ShareGroup, which has no batches: what a fetch brings is of no order"}
+	}
 	return a.subscribe(ctx, subscription{
 		Subscription: Subscription{
 			Topics:          s.Topics,
@@ -284,8 +301,29 @@ func (a *Adapter) subscribe(ctx context.Context, s subscription) (*Consumer, err
 	if err := a.ensureOwnTopics(ctx, s.ownTopics()); err != nil {
 		return nil, err
 	}
+	s.groupID = s.Group
+	if s.Mode != ShareGroup {
+		c := newConsumer(a, s)
+		if err := a.start(c); err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+	if err := a.ensureShareGroup(ctx, &s); err != nil {
+		return nil, err
+	}
 	c := newConsumer(a, s)
+	if len(s.Retry.Tiers) > 0 || s.Redrive {
+		s.Mode, s.groupID, s.retries = Classic, RetryGroup(s.Group), true
+		c.retries = newConsumer(a, s)
+		if err := a.start(c.retries); err != nil {
+			return nil, err
+		}
+	}
 	if err := a.start(c); err != nil {
+		if c.retries != nil {
+			err = errors.Join(err, c.retries.Close(ctx))
+		}
 		return nil, err
 	}
 	return c, nil
@@ -294,6 +332,9 @@ func (a *Adapter) subscribe(ctx context.Context, s subscription) (*Consumer, err
 // groupOptions are the options of a consumer's client, beside those of every
 // client.
 func (c *Consumer) groupOptions() []kgo.Opt {
+	if c.share != nil {
+		return c.shareOptions()
+	}
 	start := kgo.NewOffset().AtStart()
 	if c.sub.StartFrom == FromLatest {
 		start = kgo.NewOffset().AtEnd()
@@ -304,7 +345,7 @@ func (c *Consumer) groupOptions() []kgo.Opt {
 	}
 	return append(c.sub.modeOptions(), []kgo.Opt{
 		kgo.FetchIsolationLevel(isolation),
-		kgo.ConsumerGroup(c.sub.Group),
+		kgo.ConsumerGroup(c.sub.groupID),
 		kgo.ConsumeTopics(sortedKeys(c.topics)...),
 		kgo.ConsumeStartOffset(start),
 		// Where the log was cut under a consumer, what is left is handled

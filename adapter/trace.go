@@ -64,6 +64,9 @@ type Trace struct {
 // GroupMember is a consumer of this process in its group.
 type GroupMember struct {
 	Group string
+	// GroupID is what the brokers call the group: Group, but RetryGroup of it where a
+	// member of a share group consumes the retry topics.
+	GroupID string
 	// Name tells the consumers of one group apart, within this process. It
 	// is not the group's member id.
 	Name string

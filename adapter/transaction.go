@@ -543,7 +543,7 @@ func (t *transactions) discard() {
 // isCommitted reads off the group's offsets whether a transaction was committed. All
 // of it was, or nothing.
 func (t *transactions) isCommitted(ctx context.Context, over *passageOver) (bool, error) {
-	offsets, err := t.c.a.admin.FetchOffsets(kadm.RequireStable(ctx), t.c.sub.Group)
+	offsets, err := t.c.a.admin.FetchOffsets(kadm.RequireStable(ctx), t.c.sub.groupID)
 	if err != nil {
 		return false, err
 	}

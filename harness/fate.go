@@ -286,11 +286,15 @@ func (f Fate) then(next Fate) Fate {
 func (h *Harness) adapterFate(group string, r Record) (f Fate, next *place) {
 	f = Fate{Record: r, Group: group, Kind: Pending, Final: r}
 	at := int64(-1)
-	if g, ok := h.broker.Group(group); ok {
+	g, ok := h.broker.Group(h.watch.idOf(group, r.Topic))
+	if ok {
 		at = committedOffset(g, r.Topic, r.Partition)
 	}
 	h.watch.mu.Lock()
 	defer h.watch.mu.Unlock()
+	if g.Type == "share" && at <= r.Offset && h.watch.accepted(group, r) {
+		at = r.Offset + 1
+	}
 	p := h.watch.partition(group, r.Topic, r.Partition)
 	s := p.stories.at(r.Offset)
 	if s == nil {
@@ -304,9 +308,13 @@ func (h *Harness) adapterFate(group string, r Record) (f Fate, next *place) {
 	}
 	switch {
 	case at <= r.Offset:
+	case !s.settled && g.Type == "share" && !h.watch.accepted(group, r):
+		if f.Kind = Skipped; s.deliveries > 0 {
+			f.Kind, f.archived = Lost, true
+		}
 	case !s.settled && p.claimed(r.Offset):
 		f.Kind = Lost
-	case !s.settled:
+	case !s.settled && g.Type != "share":
 		f.Kind = Skipped
 	case s.dead != nil:
 		f.Kind = DeadLettered
@@ -319,6 +327,17 @@ func (h *Harness) adapterFate(group string, r Record) (f Fate, next *place) {
 		f.Kind = Committed
 	}
 	return f, next
+}
+
+// accepted reports whether a member of a share group has accepted a record. The
+// caller holds mu.
+func (w *watch) accepted(group string, r Record) bool {
+	g := w.groups[group]
+	if g == nil || g.foreign == nil {
+		return false
+	}
+	s := g.foreign.acked[topicPartition{r.Topic, r.Partition}]
+	return s != nil && s.accepted.count(r.Offset) > 0
 }
 
 func committedOffset(g fakebroker.Group, topic string, partition int32) int64 {
@@ -393,7 +412,7 @@ func (h *Harness) suspects(group, topic string) []Record {
 	if err != nil {
 		return nil // deleted, and its records with it
 	}
-	g, _ := h.broker.Group(group)
+	g, _ := h.broker.Group(h.watch.idOf(group, topic))
 	var out []Record
 	for _, p := range partitions {
 		for _, s := range h.watch.unsettled(group, topic, p, committedOffset(g, topic, p.Partition)) {

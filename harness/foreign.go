@@ -262,6 +262,9 @@ func (h *Harness) consumesForeign() map[string]map[string]bool {
 	ours := map[string]bool{}
 	for name, g := range h.watch.groups {
 		ours[name] = len(g.topics) > 0
+		for _, id := range g.ids {
+			ours[id] = true
+		}
 	}
 	h.watch.mu.Unlock()
 	for _, g := range h.broker.GroupsBut(func(name string) bool { return ours[name] }) {

@@ -307,8 +307,8 @@ func (h *Harness) lookAtRefused(alive map[string]*consumed) string {
 		if alive[group] != nil {
 			continue
 		}
-		g, _ := h.broker.Group(group)
 		for _, t := range sortedKeys(h.watch.subscribed()[group]) {
+			g, _ := h.broker.Group(h.watch.idOf(group, t))
 			partitions, err := h.broker.Partitions(t)
 			if err != nil {
 				continue // deleted

@@ -84,6 +84,9 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 				w.group(g.Group).adapters[l.name] = true
 				for _, t := range topics {
 					w.group(g.Group).topics[t] = true
+					if g.GroupID != g.Group {
+						w.group(g.Group).ids[t] = g.GroupID
+					}
 				}
 				member(evSubscribed, g, event{detail: strings.Join(topics, ", ")})
 			})

@@ -38,8 +38,9 @@ type watch struct {
 
 // groupWatch is what is known of a group.
 type groupWatch struct {
-	topics     map[string]bool // that adapters consume, or have consumed, in it
-	adapters   map[string]bool // the links of those
+	topics     map[string]bool   // that adapters consume, or have consumed, in it
+	ids        map[string]string // what the brokers call it, by topic, where that is another name
+	adapters   map[string]bool   // the links of those
 	partitions map[topicPartition]*partitionWatch
 	refused    error // why a consumer of it stopped by itself
 	foreign    *foreignGroup
@@ -133,7 +134,7 @@ func (w *watch) noteOf(client, format string, args ...any) {
 func (w *watch) group(name string) *groupWatch {
 	g := w.groups[name]
 	if g == nil {
-		g = &groupWatch{topics: map[string]bool{}, adapters: map[string]bool{}, partitions: map[topicPartition]*partitionWatch{}}
+		g = &groupWatch{topics: map[string]bool{}, ids: map[string]string{}, adapters: map[string]bool{}, partitions: map[topicPartition]*partitionWatch{}}
 		w.groups[name] = g
 	}
 	return g
@@ -209,6 +210,16 @@ func (w *watch) subscribed() map[string]map[string]bool {
 		}
 	}
 	return all
+}
+
+// idOf is what the brokers call a group where it consumes a topic.
+func (w *watch) idOf(group, topic string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if g := w.groups[group]; g != nil && g.ids[topic] != "" {
+		return g.ids[topic]
+	}
+	return group
 }
 
 // exit is where a handler ended its goroutine, as t.Fatal does, if one has.
