@@ -292,13 +292,13 @@ func (h *Harness) adapterFate(group string, r Record) (f Fate, next *place) {
 	}
 	h.watch.mu.Lock()
 	defer h.watch.mu.Unlock()
-	if g.Type == "share" && at <= r.Offset && h.watch.accepted(group, r) {
-		at = r.Offset + 1
-	}
 	p := h.watch.partition(group, r.Topic, r.Partition)
 	s := p.stories.at(r.Offset)
 	if s == nil {
 		s = &story{}
+	}
+	if g.Type == "share" && (s.settled || h.watch.accepted(group, r)) {
+		at = max(at, r.Offset+1) // its adapter tells once the broker has answered
 	}
 	f.Attempts, f.Deliveries, f.Err, f.Forgotten = int(s.attempt), int(s.deliveries), s.err, s.forgotten
 	for _, e := range s.effects {

@@ -423,6 +423,8 @@ func (h *Harness) lookAtGroup(name string, says *consumed) (clause, mark string)
 			}
 			done := p.Start == p.EndOfData || at.Committed >= p.EndOfData
 			switch {
+			case g.Type == "share" && at.Committed < 0 && p.Start < p.EndOfData:
+				return fmt.Sprintf("share group %s has not begun with %s", name, where), ""
 			case g.Type == "share" && at.Lag > 0:
 				return fmt.Sprintf("share group %s is not done with %s of %s", name, count(int(at.Lag), "record"), where), ""
 			case g.Type != "share" && !done && !h.onlyAborted(name, t, p, at.Committed):
