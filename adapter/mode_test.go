@@ -145,7 +145,7 @@ func TestInstanceID_ofTwoTheFirstStops(t *testing.T) {
 func TestSubscribe_refusesModesThatCannotWork(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		for want, change := range map[string]func(*adapter.Subscription){
-			"Subscription.Mode: is 9: want Classic or ServerSide":                                                   func(s *adapter.Subscription) { s.Mode = 9 },
+			"Subscription.Mode: is 9: want Classic, ServerSide or ShareGroup":                                       func(s *adapter.Subscription) { s.Mode = 9 },
 			`Subscription.InstanceID: is "a", which Mode ServerSide cannot have: leave it empty, or choose Classic`: func(s *adapter.Subscription) { s.Mode, s.InstanceID = adapter.ServerSide, "a" },
 			"Subscription.LeaveOnClose: is for static members: give an InstanceID; others always leave":             func(s *adapter.Subscription) { s.LeaveOnClose = true },
 		} {

@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"example.com/kafkatest/adapter"
-	"example.com/kafkatest/fakebroker"
 	"example.com/kafkatest/harness"
 	"example.com/kafkatest/integration/kafka"
 )
@@ -104,7 +106,10 @@ func TestModes_onARealKafka(t *testing.T) {
 // A transaction is there for others as a whole, and not before.
 func TestModes_exactlyOnceHopsAfterAKill(t *testing.T) {
 	k := kafka.Run(t, kafka.Config{})
-	c := harness.Config{Kafka: harness.Kafka{Brokers: k.Addrs()}}
+	c := harness.Config{
+		Kafka:   harness.Kafka{Brokers: k.Addrs()},
+		Adapter: func(c *adapter.Config) { c.PublishTimeout = 3 * time.Second }, // which those that were killed wait for
+	}
 	c.RunOnKafka(t, func(t *testing.T, h *harness.Harness) {
 		s := adapter.Subscription{
 			Topics: []string{"orders"}, Group: "billing", Order: adapter.Unordered, ExactlyOnceHops: true, InstanceID: "one",
@@ -118,17 +123,30 @@ func TestModes_exactlyOnceHopsAfterAKill(t *testing.T) {
 			m := h.Start(harness.Consume(s))
 			m.WaitAssigned()
 			recs = append(recs, h.Publish(order{v, v}))
-			time.Sleep(time.Duration(len(recs)) * time.Millisecond) // at another step of its hop each time
+			time.Sleep(time.Duration(20*len(recs)) * time.Millisecond) // at another step of its hop each time
 			m.Kill()
 		}
 		h.Start(harness.Consume(s))
 		h.SettleWithin(2 * time.Minute)
 		var letters []string
-		for r, err := range h.Broker().Scan(adapter.DeadLetterTopic("orders", "billing"), fakebroker.Selection{ReadCommitted: true}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			letters = append(letters, string(r.Value))
+		topic := adapter.DeadLetterTopic("orders", "billing")
+		cl, err := kgo.NewClient(append(h.ClientOptions("reader"), kgo.ConsumeTopics(topic),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		ends, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end, _ := ends.Lookup(topic, 0)
+		for at := int64(0); at < end.Offset; {
+			cl.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) {
+				if at = r.Offset + 1; !r.Attrs.IsControl() {
+					letters = append(letters, string(r.Value))
+				}
+			})
 		}
 		slices.Sort(letters)
 		if len(letters) != len(recs) || len(slices.Compact(letters)) != len(recs) {
