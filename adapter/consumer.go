@@ -566,9 +566,10 @@ func (c *Consumer) shutDown(fatal error) {
 		}
 	}
 	partitions := c.takeAll()
+	member, _ := c.cl.GroupMetadata()
 	c.cl.CloseAllowingRebalance()
-	if c.sub.LeaveOnClose && fatal == nil {
-		if err := c.leaveForGood(ctx); err != nil {
+	if c.sub.InstanceID != "" && member != "" && fatal == nil && (c.sub.LeaveOnClose || c.sub.Mode == ServerSide) {
+		if err := c.leaveAsStatic(ctx, member); err != nil {
 			errs = append(errs, err)
 		}
 	}

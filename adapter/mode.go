@@ -6,7 +6,9 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Mode is the protocol by which the members of a group share the partitions.
@@ -64,9 +66,30 @@ func (s subscription) modeOptions() []kgo.Opt {
 	return opts
 }
 
-// leaveForGood takes a static member out of its group, which the client does not
-// do. The client is closed.
-func (c *Consumer) leaveForGood(ctx context.Context) error {
+// leaveAsStatic tells the group what the client does not: that a static member goes
+// for good, or, where the brokers share the partitions, that it goes at all. There
+// the client leaves without its instance id, which is refused, and then nobody may
+// come in its place until its session has expired (KIP-848). The client is closed.
+func (c *Consumer) leaveAsStatic(ctx context.Context, member string) error {
+	if c.sub.Mode == ServerSide {
+		const forGood, forNow = -1, -2
+		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Group, req.MemberID, req.InstanceID, req.MemberEpoch = c.sub.groupID, member, &c.sub.InstanceID, forNow
+		if c.sub.LeaveOnClose {
+			req.MemberEpoch = forGood
+		}
+		resp, err := req.RequestWith(ctx, c.a.cl)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		switch {
+		case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.GroupIDNotFound), errors.Is(err, kerr.FencedInstanceID):
+			return nil // it has gone, or another has come in its place
+		case err != nil:
+			return fmt.Errorf("leave group %q as %q: %w", c.sub.Group, c.sub.InstanceID, c.a.adminError(ctx, err))
+		}
+		return nil
+	}
 	left, err := c.a.admin.LeaveGroup(ctx, kadm.LeaveGroup(c.sub.groupID).InstanceIDs(c.sub.InstanceID))
 	for _, member := range left {
 		err = errors.Join(err, member.Err)

@@ -94,12 +94,16 @@ func TestMode_serverSideARunningHandlerDrains(t *testing.T) {
 
 func TestInstanceID_comesBackWithoutARebalance(t *testing.T) {
 	needsTag(t)
-	for _, leaves := range []bool{false, true} {
-		t.Run(map[bool]string{false: "stays", true: "leaves"}[leaves], func(t *testing.T) {
+	for _, tc := range []struct {
+		mode   adapter.Mode
+		leaves bool
+	}{{adapter.Classic, false}, {adapter.Classic, true}, {adapter.ServerSide, false}, {adapter.ServerSide, true}} {
+		leaves := tc.leaves
+		t.Run(tc.mode.String()+map[bool]string{false: " stays", true: " leaves"}[leaves], func(t *testing.T) {
 			harness.Config{Partitions: 2}.Run(t, func(t *testing.T, h *harness.Harness) {
 				member := func(id string) adapter.Subscription {
 					s := subscription(commits)
-					s.InstanceID, s.LeaveOnClose = id, leaves
+					s.Mode, s.InstanceID, s.LeaveOnClose = tc.mode, id, leaves
 					return s
 				}
 				h.CreateTopics("t")
@@ -110,14 +114,18 @@ func TestInstanceID_comesBackWithoutARebalance(t *testing.T) {
 				})
 				had := two.Status().Partitions[0].Partition
 				require.NoError(t, two.Close(t.Context()))
-				time.Sleep(5 * time.Second) // less than the session
 				if leaves {
+					left := time.Now()
+					defer func() { assert.Less(t, time.Since(left), 4*time.Minute, "before the session would have expired") }()
 					until(t, "the other has both", func() bool { return len(one.Status().Partitions) == 2 })
 					return
 				}
+				time.Sleep(5 * time.Second) // less than the session
 				assert.Len(t, one.Status().Partitions, 1)
+				again := time.Now()
 				two = subscribe(t, h.NewAdapter(), member("b"))
 				until(t, "it is back", func() bool { return len(two.Status().Partitions) == 1 })
+				assert.Less(t, time.Since(again), 2*time.Minute, "before the session would have expired")
 				assert.Equal(t, had, two.Status().Partitions[0].Partition)
 				assert.Len(t, one.Status().Partitions, 1)
 			})
@@ -142,12 +150,47 @@ func TestInstanceID_ofTwoTheFirstStops(t *testing.T) {
 	})
 }
 
+// Where the brokers share the partitions, nobody takes the place of a static member
+// that is there.
+func TestInstanceID_serverSideTheSecondWaits(t *testing.T) {
+	needsTag(t)
+	for _, killed := range []bool{false, true} {
+		t.Run(map[bool]string{false: "until the first has closed", true: "until its session has expired"}[killed], func(t *testing.T) {
+			processes().Run(t, func(t *testing.T, h *harness.Harness) {
+				s := subscription(commits)
+				s.Mode, s.InstanceID = adapter.ServerSide, "a"
+				h.CreateTopics("t")
+				h.Adapter()
+				first := h.NewAdapter() // p2
+				one := subscribe(t, first, s)
+				h.Settle()
+				two := subscribe(t, h.NewAdapter(), s)
+				time.Sleep(10 * time.Minute)
+				assert.Empty(t, two.Status().Partitions)
+				assert.Len(t, one.Status().Partitions, 1)
+				require.NoError(t, one.Err())
+				if killed {
+					kill(h, "p2", first)
+				} else {
+					require.NoError(t, one.Close(t.Context()))
+				}
+				until(t, "the second has the partition", func() bool { return len(two.Status().Partitions) == 1 })
+				rec := h.Publish(event{"t", "k", ""})
+				h.Settle()
+				assert.Equal(t, harness.Committed, h.Fate(rec).Kind)
+			})
+		})
+	}
+}
+
 func TestSubscribe_refusesModesThatCannotWork(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		for want, change := range map[string]func(*adapter.Subscription){
-			"Subscription.Mode: is 9: want Classic, ServerSide or ShareGroup":                                       func(s *adapter.Subscription) { s.Mode = 9 },
-			`Subscription.InstanceID: is "a", which Mode ServerSide cannot have: leave it empty, or choose Classic`: func(s *adapter.Subscription) { s.Mode, s.InstanceID = adapter.ServerSide, "a" },
-			"Subscription.LeaveOnClose: is for static members: give an InstanceID; others always leave":             func(s *adapter.Subscription) { s.LeaveOnClose = true },
+			"Subscription.Mode: is 9: want Classic, ServerSide or ShareGroup": func(s *adapter.Subscription) { s.Mode = 9 },
+			`Subscription.InstanceID: is "a", which Mode ShareGroup cannot have: leave it empty, or choose Classic or ServerSide`: func(s *adapter.Subscription) {
+				s.Mode, s.Order, s.InstanceID = adapter.ShareGroup, adapter.Unordered, "a"
+			},
+			"Subscription.LeaveOnClose: is for static members: give an InstanceID; others always leave": func(s *adapter.Subscription) { s.LeaveOnClose = true },
 		} {
 			s := subscription(commits)
 			change(&s)

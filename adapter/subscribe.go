@@ -104,8 +104,10 @@ type Subscription struct {
 	// InstanceID makes the consumer a static member of the group (KIP-345): one
 	// that keeps its partitions when it is closed and comes back with the same id
 	// within the session timeout, without a rebalance. No two consumers of a group
-	// may have the same: the one that came first stops with FENCED_INSTANCE_ID, as
-	// Consumer.Err tells. Empty makes it a dynamic one. It needs Mode Classic.
+	// may have the same. With Mode Classic the one that came first stops with
+	// FENCED_INSTANCE_ID, as Consumer.Err tells; with ServerSide the one that came
+	// later waits until the first has closed, or its session has expired, as it does
+	// after a kill. Empty makes it a dynamic one. Mode ShareGroup cannot have it.
 	InstanceID string
 	// LeaveOnClose has a static member leave the group when it is closed. It needs
 	// an InstanceID; members without one always leave.
@@ -214,8 +216,8 @@ func (s Subscription) check() error {
 		return bad(map[bool]string{true: "OnHeldLimit", false: "MaxHeldRecords"}[s.OnHeldLimit != Block], "is not for Mode ShareGroup, which holds no records")
 	case s.ExactlyOnceHops && s.OnReject != nil && len(s.Retry.Tiers) == 0:
 		return bad("ExactlyOnceHops", "has nothing to move: without Retry.Tiers no record goes to a retry topic, and OnReject takes what would go to the dead-letter topic")
-	case s.InstanceID != "" && s.Mode != Classic:
-		return bad("InstanceID", fmt.Sprintf("is %q, which Mode %v cannot have: leave it empty, or choose Classic", s.InstanceID, s.Mode))
+	case s.InstanceID != "" && s.Mode == ShareGroup:
+		return bad("InstanceID", fmt.Sprintf("is %q, which Mode %v cannot have: leave it empty, or choose Classic or ServerSide", s.InstanceID, s.Mode))
 	case s.LeaveOnClose && s.InstanceID == "":
 		return bad("LeaveOnClose", "is for static members: give an InstanceID; others always leave")
 	case s.StartFrom != FromEarliest && s.StartFrom != FromLatest:

@@ -62,6 +62,7 @@ func TestModes_onARealKafka(t *testing.T) {
 	for name, s := range map[string]adapter.Subscription{
 		"classic":               {},
 		"static member":         {InstanceID: "one", LeaveOnClose: true},
+		"static, server side":   {InstanceID: "one", LeaveOnClose: true, Mode: adapter.ServerSide},
 		"server side":           {Mode: adapter.ServerSide},
 		"exactly-once hops":     {ExactlyOnceHops: true, Order: adapter.Unordered, Retry: tiers},
 		"the same, server side": {ExactlyOnceHops: true, Order: adapter.Unordered, Retry: tiers, Mode: adapter.ServerSide},
@@ -153,4 +154,32 @@ func TestModes_exactlyOnceHopsAfterAKill(t *testing.T) {
 			t.Error("the dead letters are", letters)
 		}
 	})
+}
+
+// A static member comes back at once where the brokers share the partitions, too: well
+// before its session would have expired, which is longer than the harness waits.
+func TestModes_aStaticMemberComesBack(t *testing.T) {
+	k := kafka.Run(t, kafka.Config{})
+	for _, mode := range []adapter.Mode{adapter.Classic, adapter.ServerSide} {
+		t.Run(mode.String(), func(t *testing.T) {
+			c := harness.Config{Kafka: harness.Kafka{Brokers: k.Addrs()}}
+			c.RunOnKafka(t, func(t *testing.T, h *harness.Harness) {
+				var w worked
+				s := adapter.Subscription{
+					Topics: []string{"orders"}, Group: "billing", Mode: mode, InstanceID: "one",
+					Handler: adapter.HandlerFunc(w.handle),
+				}
+				for range 3 {
+					m := h.Start(harness.Consume(s))
+					m.WaitAssigned()
+					rec := h.Publish(order{"k", "once"})
+					h.Settle()
+					if f := h.Fate(rec); f.Kind != harness.Committed {
+						t.Error(f)
+					}
+					m.Stop()
+				}
+			})
+		})
+	}
 }
