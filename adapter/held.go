@@ -8,8 +8,8 @@ import (
 // the lane's mutex.
 func (s *scheduler) holdNew(t *task) {
 	s.open[t] = struct{}{}
-	if t.keyed {
-		s.keys.hold(t.key, t)
+	if t.busy != nil {
+		s.keys.hold(t.busy, t)
 	}
 	s.hold(t)
 }

@@ -76,9 +76,9 @@ func (l *lane) tier(delay time.Duration) (tier time.Duration, notBefore time.Tim
 func (s *scheduler) postpone(r *run, notBefore time.Time) {
 	l := s.l
 	it := r.items[len(r.items)-1]
-	r.items = r.items[:len(r.items)-1]
+	r.drop()
 	m := it.m
-	t := &task{m: &m, key: it.key, keyed: it.keyed, due: notBefore, index: -1, closed: l.c.gate.closedFor(), cause: errNotDue}
+	t := &task{m: &m, busy: it.busy, due: notBefore, index: -1, closed: l.c.gate.closedFor(), cause: errNotDue}
 	if wait := time.Until(notBefore); wait > l.c.sub.Retry.MaxBackoff && len(l.c.sub.Retry.Tiers) > 0 {
 		tier := l.c.sub.Retry.Tiers[0] // the longest that is not too long
 		for _, d := range l.c.sub.Retry.Tiers {
@@ -104,7 +104,7 @@ func (s *scheduler) overflow(why error) {
 	var first *task
 	most := -1
 	for _, t := range s.held {
-		if n := s.keys.behind(t.key); t.home == nil && (n > most || n == most && t.m.Offset < first.m.Offset) {
+		if n := t.busy.behind(); t.home == nil && (n > most || n == most && t.m.Offset < first.m.Offset) {
 			first, most = t, n
 		}
 	}

@@ -219,6 +219,19 @@ func (l *lane) pop(limit int) chunk {
 	return popped
 }
 
+// popOne takes the next record off the queue, which is not empty, and is how often
+// the log had been cut when that came. The caller holds mu.
+func (l *lane) popOne() (cut int) {
+	first := &l.queue[0]
+	l.queued--
+	l.bytes -= size(first.records[0])
+	cut = first.cut
+	if first.records = first.records[1:]; len(first.records) == 0 {
+		l.queue = l.queue[1:]
+	}
+	return cut
+}
+
 // unpop puts records back to the head of the queue. The caller holds mu.
 func (l *lane) unpop(records []*kgo.Record) {
 	if len(records) == 0 {
@@ -259,7 +272,7 @@ func (l *lane) restore(committed int64, metadata string) {
 // is later than its topic says; else zero.
 func (l *lane) message(m *Message, r *kgo.Record, cut int) (notBefore time.Time) {
 	if l.own.kind == sourceTopic {
-		*m = published(r)
+		m.publish(r)
 		m.Group, m.Attempt = l.c.sub.Group, 1
 	} else {
 		var err error

@@ -49,14 +49,14 @@ func (s *scheduler) keep(r *run, it *item) *task {
 		return nil
 	}
 	m := it.m // not the run's, which has others beside it
-	t := &task{m: &m, key: it.key, keyed: it.keyed, index: -1, closed: l.c.gate.closedFor()}
+	t := &task{m: &m, busy: it.busy, index: -1, closed: l.c.gate.closedFor()}
 	s.open[t] = struct{}{}
 	if l.fenceUp {
 		return nil
 	}
 	s.giveBack(r) // some of it may have to wait
-	if t.keyed {
-		s.keys.hold(t.key, t)
+	if t.busy != nil {
+		s.keys.hold(t.busy, t)
 	}
 	return t
 }
@@ -220,8 +220,8 @@ func (s *scheduler) settle(t *task) {
 	if t.home != nil && t.home.retry {
 		s.leaving--
 	}
-	if t.keyed {
-		s.keys.letGo(t.key)
+	if t.busy != nil {
+		s.keys.letGo(t.busy)
 	}
 	s.checkHeld(time.Now())
 	s.spawn()

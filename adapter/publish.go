@@ -140,13 +140,17 @@ func (a *Adapter) fill(r *kgo.Record, e Event) (err error) {
 }
 
 // published is an acknowledged record as a message. No group has it yet.
-func published(r *kgo.Record) Message {
-	return Message{
-		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset,
-		Key: r.Key, Value: r.Value, Headers: headers(r), Timestamp: r.Timestamp,
-		Origin:        Origin{r.Topic, r.Partition, r.Offset},
-		timestampType: r.Attrs.TimestampType(),
-	}
+func published(r *kgo.Record) (m Message) {
+	m.publish(r)
+	return m
+}
+
+// publish fills in what a record says, of a message that has nothing yet.
+func (m *Message) publish(r *kgo.Record) {
+	m.Topic, m.Partition, m.Offset = r.Topic, r.Partition, r.Offset
+	m.Key, m.Value, m.Headers, m.Timestamp = r.Key, r.Value, headers(r), r.Timestamp
+	m.Origin = Origin{r.Topic, r.Partition, r.Offset}
+	m.timestampType = r.Attrs.TimestampType()
 }
 
 func headers(r *kgo.Record) []Header {

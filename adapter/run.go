@@ -26,12 +26,11 @@ type run struct {
 
 // item is a record of a run.
 type item struct {
-	m     Message
-	r     *kgo.Record
-	task  *task  // of a record that has been tried before, in place of m and r
-	key   uint64 // the hash of its key
-	keyed bool   // it waits for others of its key, and they for it
-	out   bool   // it is settled elsewhere
+	m    Message
+	r    *kgo.Record
+	task *task    // of a record that has been tried before, in place of m and r
+	busy *busyKey // its key; nil when it waits for no others, and they not for it
+	out  bool     // it is settled elsewhere
 }
 
 func (it *item) message() *Message {
@@ -45,6 +44,13 @@ func newRun(items []item) *run {
 	r := &run{items: items}
 	r.span.Store(uint64(len(items)))
 	return r
+}
+
+// drop takes out the last item, while the run is put together.
+func (r *run) drop() {
+	last := len(r.items) - 1
+	r.items[last] = item{}
+	r.items = r.items[:last]
 }
 
 // begin is the index of the next item.

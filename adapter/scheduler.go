@@ -247,7 +247,7 @@ func (s *scheduler) find() *run {
 		now := time.Now()
 		isOpen := s.l.c.gate.isOpen()
 		if t := s.dueTask(now, isOpen); t != nil {
-			return newRun([]item{{task: t, key: t.key, keyed: t.keyed}})
+			return newRun([]item{{task: t, busy: t.busy}})
 		}
 		if !isOpen || s.order == ByPartition && (len(s.open) > 0 || len(s.runs) > 0) {
 			return nil
@@ -315,8 +315,8 @@ func (s *scheduler) mark(r *run, before int) (told []*Message) {
 			continue
 		}
 		s.l.ledger.settle(it.m.Offset)
-		if it.keyed {
-			s.keys.release(it.key)
+		if it.busy != nil {
+			s.keys.release(it.busy)
 		}
 		if tell {
 			told = append(told, &it.m)
@@ -359,7 +359,7 @@ func (s *scheduler) giveBack(r *run) {
 		if it.out || it.m.cut != s.l.cut {
 			continue
 		}
-		if !it.keyed || s.keys.putBack(it.key, it.r) {
+		if it.busy == nil || s.keys.putBack(it.busy, it.r) {
 			queue = append(queue, it.r)
 		}
 	}

@@ -50,15 +50,15 @@ func (s *scheduler) takeReady(r *run, most int) (resumed bool) {
 		s.keys.next(r)
 		if tried {
 			s.keys.taken(key)
-			s.resume(rec, s.l.cut, key, true)
+			s.resume(rec, s.l.cut, key)
 			return true
 		}
 		it, _ := s.add(r, rec, s.l.cut, most)
-		it.key, it.keyed = key, true
+		it.busy = key
 		r.cost += spanCost
 	}
 	if len(r.items) > 0 {
-		s.keys.taken(r.items[len(r.items)-1].key)
+		s.keys.taken(r.items[len(r.items)-1].busy)
 	}
 	return false
 }
@@ -69,7 +69,7 @@ func (s *scheduler) takeQueued(r *run, most int) (resumed bool) {
 	for len(l.queue) > 0 {
 		rec := l.queue[0].records[0]
 		if l.overtaken && !l.ledger.isOpen(rec.Offset) {
-			l.pop(1)
+			l.popOne()
 			continue
 		}
 		tried := s.wasTried(rec)
@@ -80,12 +80,10 @@ func (s *scheduler) takeQueued(r *run, most int) (resumed bool) {
 			s.setAlarm(due)
 			return false
 		}
-		cut := l.pop(1).cut
-		keyed := s.order == ByKey && rec.Key != nil
-		var key uint64
-		if keyed {
-			key = maphash.Bytes(l.c.seed, rec.Key)
-			if !s.keys.enter(key, r, rec) {
+		cut := l.popOne()
+		var key *busyKey
+		if s.order == ByKey && rec.Key != nil {
+			if key = s.keys.enter(maphash.Bytes(l.c.seed, rec.Key), r, rec); key == nil {
 				if s.checkHeld(time.Now()); s.full != nil {
 					return false
 				}
@@ -94,11 +92,11 @@ func (s *scheduler) takeQueued(r *run, most int) (resumed bool) {
 			}
 		}
 		if tried {
-			s.resume(rec, cut, key, keyed)
+			s.resume(rec, cut, key)
 			return true
 		}
 		it, notBefore := s.add(r, rec, cut, most)
-		it.key, it.keyed = key, keyed
+		it.busy = key
 		if isLater(notBefore) {
 			s.postpone(r, notBefore)
 			return true
@@ -133,19 +131,20 @@ func (s *scheduler) add(r *run, rec *kgo.Record, cut, most int) (it *item, notBe
 	if r.items == nil {
 		r.items = make([]item, 0, min(most, s.l.queued+s.keys.waiting.records+1))
 	}
-	r.items = append(r.items, item{r: rec})
+	r.items = r.items[:len(r.items)+1]
 	it = &r.items[len(r.items)-1]
+	it.r = rec
 	return it, s.l.message(&it.m, rec, cut)
 }
 
 // resume makes a task of a record that was tried by whoever had the partition
 // before. Its next attempt is due when it was to be.
-func (s *scheduler) resume(rec *kgo.Record, cut int, key uint64, keyed bool) {
+func (s *scheduler) resume(rec *kgo.Record, cut int, key *busyKey) {
 	l := s.l
 	m := &Message{}
 	l.message(m, rec, cut)
 	f := l.ledger.failures[rec.Offset]
-	t := &task{m: m, key: key, keyed: keyed, due: f.due, index: -1, idle: f.idle, closed: l.c.gate.closedFor()}
+	t := &task{m: m, busy: key, due: f.due, index: -1, idle: f.idle, closed: l.c.gate.closedFor()}
 	if m.Attempt > l.c.sub.Retry.Attempts {
 		m.Attempt--
 		t.home = l.rejected(m, &AttemptsError{Attempts: m.Attempt, Err: ErrInterrupted})

@@ -8,9 +8,8 @@ import (
 
 // task is a record that has been tried, and is not settled.
 type task struct {
-	m     *Message // as the next attempt gets it, or as it is given up
-	key   uint64
-	keyed bool
+	m    *Message // as the next attempt gets it, or as it is given up
+	busy *busyKey // its key; nil when it waits for no others, and they not for it
 
 	due   time.Time // when to go on
 	since time.Time // when it failed first, as of when it was held last; zero before
