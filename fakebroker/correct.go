@@ -15,8 +15,8 @@ import (
 // Kafka's, and what the inspection and the outages need to see. They come before
 // any fault.
 func (b *Broker) correct() {
-	const about = 144 // or some less
-	rules := make([]wire.Rule, 0, about)
+	const most = 19
+	rules := make([]wire.Rule, 0, most)
 	if v, _ := release(b.cfg.AsVersion); v != nil { // checked before
 		b.older = isBefore4(v)
 		rules = append(rules, b.speakAs(v))
@@ -27,15 +27,11 @@ func (b *Broker) correct() {
 	if b.cfg.AllowEveryone {
 		rules = append(rules, b.allowEveryone())
 	}
-	rules = append(rules, b.noticeGroups())
-	// Answers of other brokers are corrected like a broker's own.
-	rules = append(rules, b.askController(), b.serveWhereCoordinated())
-	for c := range correct.All(corrected{b}) {
-		if c.Name != b.cfg.without {
-			rules = append(rules, c.Rule)
-		}
-	}
 	b.rules.Take(append(rules,
+		b.noticeGroups(),
+		b.askController(),
+		b.serveWhereCoordinated(),
+		correct.Rule(corrected{b}, b.cfg.without), // answers of other brokers are corrected like a broker's own
 		b.noticeTransactions(),
 		b.noticeUsers(),
 		b.hideBrokersDown(),

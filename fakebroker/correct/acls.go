@@ -13,7 +13,7 @@ import (
 // clusterName is what ACLs call the cluster.
 const clusterName = "kafka-cluster"
 
-func acls() []Correction {
+func acls(Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{

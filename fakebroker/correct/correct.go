@@ -10,6 +10,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -155,8 +156,8 @@ type Log struct {
 // them. A correction can keep state, so each cluster has its own.
 func All(c Cluster) iter.Seq[Correction] {
 	return func(yield func(Correction) bool) {
-		for _, area := range areas(c) {
-			for _, each := range area {
+		for _, area := range areas {
+			for _, each := range area(c) {
 				if !yield(each) {
 					return
 				}
@@ -165,35 +166,76 @@ func All(c Cluster) iter.Seq[Correction] {
 	}
 }
 
-func areas(c Cluster) [][]Correction {
-	return slices.Concat(
-		[][]Correction{
-			versionsGone(c),
-			limits(c), // before what would make something of each partition asked for
-			fetching(c),
-			fetchingFully(c),
-			fetchingNothing(),
-		},
-		groups(c),
-		[][]Correction{
-			authenticates(c),
-			transacts(c),
-			describingProducers(c),
-			producing(c),
-			clusters(c),
-			findingCoordinators(),
-			quorum(c),
-			telemetry(),
-			versions(c),
-			acls(),
-			quotas(),
-			credentials(),
-			features(c),
-		},
-		topics(c),
-		[][]Correction{configs(c)}, // after topics: names and whether they exist come first
-	)
+// Rule stands for the rules of all corrections but the one of a name, in the order
+// of [All]. Most clusters are asked little of what there is, so the corrections of
+// an area are made when a request of one of their APIs comes.
+func Rule(c Cluster, but string) wire.Rule {
+	var mu sync.Mutex
+	made := make([][]Correction, len(areas))
+	return wire.Rule{Name: "corrections", Make: func(key kmsg.Key) (rules []*wire.Rule) {
+		mu.Lock()
+		defer mu.Unlock()
+		for i, area := range areas {
+			if !areaKeys()[i].Has(key) {
+				continue
+			}
+			if made[i] == nil {
+				made[i] = area(c)
+			}
+			for n := range made[i] {
+				if each := &made[i][n]; each.Name != but && each.Keys.Has(key) {
+					rules = append(rules, &each.Rule)
+				}
+			}
+		}
+		return rules
+	}}
 }
+
+// areaKeys are the APIs of the corrections of each area, which are the same for
+// every cluster.
+var areaKeys = sync.OnceValue(func() []wire.KeySet {
+	keys := make([]wire.KeySet, len(areas))
+	for i, area := range areas {
+		for n, c := range area(nil) {
+			if n == 0 {
+				keys[i] = c.Keys
+			}
+			keys[i] = keys[i].Or(c.Keys)
+		}
+	}
+	return keys
+})
+
+// areas make corrections, by what they are about. The corrections of an area can
+// share state. Making them asks nothing of the cluster.
+var areas = slices.Concat(
+	[]func(Cluster) []Correction{
+		versionsGone,
+		limits, // before what would make something of each partition asked for
+		fetching,
+		fetchingFully,
+		fetchingNothing,
+	},
+	groups,
+	[]func(Cluster) []Correction{
+		authenticates,
+		transacts,
+		describingProducers,
+		producing,
+		clusters,
+		findingCoordinators,
+		quorum,
+		telemetry,
+		versions,
+		acls,
+		quotas,
+		credentials,
+		features,
+	},
+	topics,
+	[]func(Cluster) []Correction{configs}, // after topics: names and whether they exist come first
+)
 
 // answered is an Answer that has request and answer as what they are. It is not
 // called for one that cannot be decoded, which the broker has refused. change

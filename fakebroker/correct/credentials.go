@@ -9,7 +9,7 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
-func credentials() []Correction {
+func credentials(Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{

@@ -9,7 +9,7 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
-func describing() []Correction {
+func describing(Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{

@@ -6,7 +6,7 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
-func fetchingNothing() []Correction {
+func fetchingNothing(Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{

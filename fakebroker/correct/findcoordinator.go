@@ -8,7 +8,7 @@ import (
 )
 
 // findingCoordinators is about answers that look for a coordinator of any kind.
-func findingCoordinators() []Correction {
+func findingCoordinators(Cluster) []Correction {
 	return []Correction{{
 		Rule: wire.Rule{
 			Name:   "FindCoordinator names no node with an error, and has a message",

@@ -12,20 +12,21 @@ import (
 )
 
 // groups is about groups of all types.
-func groups(c Cluster) [][]Correction {
-	g := coordinators{c}
-	return [][]Correction{
-		groupTransactions(g), // before groupOffsets, which completes what it answers
-		groupOffsets(g),
-		{oldOffsetErrors()}, // what is still an error
-		groupCommits(g),
-		groupDeletions(g),
-		groupMembers(g),
-		consumerHeartbeats(g),
-		groupDescriptions(g),
-		streamsDescriptions(g),
-		sharing(g),
-	}
+var groups = []func(Cluster) []Correction{
+	coordinated(groupTransactions), // before groupOffsets, which completes what it answers
+	coordinated(groupOffsets),
+	oldOffsetErrors, // what is still an error
+	coordinated(groupCommits),
+	coordinated(groupDeletions),
+	coordinated(groupMembers),
+	coordinated(consumerHeartbeats),
+	coordinated(groupDescriptions),
+	coordinated(streamsDescriptions),
+	coordinated(sharing),
+}
+
+func coordinated(area func(coordinators) []Correction) func(Cluster) []Correction {
+	return func(c Cluster) []Correction { return area(coordinators{c}) }
 }
 
 // coordinators asks about groups. An answer that a fault has struck can look like

@@ -8,9 +8,9 @@ import (
 
 // oldOffsetErrors has the first versions of OffsetFetch, which have no error of
 // their own, say on each partition what is wrong with the group.
-func oldOffsetErrors() Correction {
+func oldOffsetErrors(Cluster) []Correction {
 	const first, named = 1, 2 // versions: that Kafka has, and that names an error
-	return Correction{
+	return []Correction{{
 		Rule: wire.Rule{
 			Name:  "OffsetFetch v1 has errors on partitions",
 			Keys:  wire.Keys(kmsg.OffsetFetch),
@@ -41,5 +41,5 @@ func oldOffsetErrors() Correction {
 		Restores:  "OffsetFetch v1: an error of the group is that of each partition, because the answer has no other place for it",
 		Upstream:  "09_offset_fetch.go puts it where v1 has nothing, and answers without partitions",
 		Behaviour: "groups/who does not coordinate a group refuses its partitions in OffsetFetch v1",
-	}
+	}}
 }

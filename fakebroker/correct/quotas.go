@@ -13,7 +13,7 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
-func quotas() []Correction {
+func quotas(Cluster) []Correction {
 	return []Correction{
 		{
 			Rule: wire.Rule{

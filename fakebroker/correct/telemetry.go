@@ -8,7 +8,7 @@ import (
 	"example.com/kafkatest/fakebroker/wire"
 )
 
-func telemetry() []Correction {
+func telemetry(Cluster) []Correction {
 	return []Correction{{
 		Rule: wire.Rule{
 			Name:   "nobody subscribes to the metrics of clients",

@@ -44,6 +44,15 @@ func (s KeySet) Has(k kmsg.Key) bool {
 	return !s.some || k >= 0 && int(k) < 64*len(s.bits) && s.bits[k/64]&(1<<(k%64)) != 0
 }
 
+// Or is the set of the APIs in one of the two.
+func (s KeySet) Or(other KeySet) KeySet {
+	s.some = s.some && other.some
+	for i := range s.bits {
+		s.bits[i] |= other.bits[i]
+	}
+	return s
+}
+
 // ErrMalformed is wrapped by the errors of connections that were closed because
 // a frame did not follow the protocol.
 var ErrMalformed = errors.New("malformed frame")

@@ -65,6 +65,13 @@ type Rule struct {
 	// It is not asked about answers that an earlier rule has changed. An answer
 	// that all its rules skip passes uncopied. Nil: none is skipped.
 	Skip func(h Header, answer []byte) bool
+
+	// Make gives the rules for an API, one of Keys, that stand in the place of this
+	// one, which has nothing else. It is called when requests of the API come for the
+	// first time and again when rules are added or taken out, also from several
+	// connections at once, and gives the same ones each time. Nil: the rule stands
+	// for itself.
+	Make func(kmsg.Key) []*Rule
 }
 
 // Rules is the list of rules that connections go by. Both requests and answers
@@ -90,15 +97,13 @@ func (l *ruleList) of(key kmsg.Key) []*Rule {
 			return *p
 		}
 	}
-	n := 0
+	var of []*Rule
 	for _, r := range l.all {
-		if r.Keys.Has(key) {
-			n++
-		}
-	}
-	of := make([]*Rule, 0, n)
-	for _, r := range l.all {
-		if r.Keys.Has(key) {
+		switch {
+		case !r.Keys.Has(key):
+		case r.Make != nil:
+			of = append(of, r.Make(key)...)
+		default:
 			of = append(of, r)
 		}
 	}
