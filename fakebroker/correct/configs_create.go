@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,12 +17,11 @@ import (
 func (s *settings) checkGiven(x *wire.Exchange, req *kmsg.CreateTopicsRequest) {
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		values, refused := created(*t)
+		_, parsed, refused := created(*t)
 		if refused != nil {
 			unmakeable(t)
 			continue
 		}
-		parsed, _ := TopicConfigs(values) // as created has
 		t.Configs = slices.DeleteFunc(t.Configs, func(c kmsg.CreateTopicsRequestTopicConfig) bool { return !has(parsed, c.Name) })
 		for j := range t.Configs {
 			t.Configs[j].Value = kmsg.StringPtr(parsed[t.Configs[j].Name])
@@ -44,9 +44,10 @@ func (s *settings) replicationFactor(x *wire.Exchange) int16 {
 	return int16(n)
 }
 
-// created are the configurations that a topic shall have, as they are asked for.
-func created(t kmsg.CreateTopicsRequestTopic) (map[string]string, *rejection) {
-	values := make(map[string]string)
+// created are the configurations that a topic shall have, as they are asked for and
+// as Kafka describes them.
+func created(t kmsg.CreateTopicsRequestTopic) (values, parsed map[string]string, _ *rejection) {
+	values = make(map[string]string, len(t.Configs))
 	var null []string
 	for _, c := range t.Configs {
 		if c.Value == nil {
@@ -56,12 +57,13 @@ func created(t kmsg.CreateTopicsRequestTopic) (map[string]string, *rejection) {
 		}
 	}
 	if len(null) > 0 {
-		return nil, reject(kerr.InvalidConfig, "%s", "Null value not supported for topic configs: "+strings.Join(null, ","))
+		return nil, nil, reject(kerr.InvalidConfig, "%s", "Null value not supported for topic configs: "+strings.Join(null, ","))
 	}
-	if _, err := TopicConfigs(values); err != nil {
-		return nil, reject(kerr.InvalidConfig, "%s", err.Error())
+	parsed, err := TopicConfigs(values)
+	if err != nil {
+		return nil, nil, reject(kerr.InvalidConfig, "%s", err.Error())
 	}
-	return values, nil
+	return values, parsed, nil
 }
 
 // originals are the topics of a request as the client asked for them.
@@ -79,7 +81,7 @@ func originals(x *wire.Exchange) map[string]kmsg.CreateTopicsRequestTopic {
 
 // refuseCreation says why a topic was refused.
 func (s *settings) refuseCreation(x *wire.Exchange, _ *kmsg.CreateTopicsRequest, resp *kmsg.CreateTopicsResponse) (changed bool) {
-	topics := originals(x)
+	var topics map[string]kmsg.CreateTopicsRequestTopic
 	for i := range resp.Topics {
 		a := &resp.Topics[i]
 		switch a.ErrorCode { // Kafka looks at partitions after the configurations
@@ -87,14 +89,22 @@ func (s *settings) refuseCreation(x *wire.Exchange, _ *kmsg.CreateTopicsRequest,
 		default:
 			continue
 		}
+		if topics == nil {
+			topics = originals(x)
+		}
 		if t, ok := topics[a.Topic]; ok {
-			if _, refused := created(t); refused != nil {
+			if _, _, refused := created(t); refused != nil {
 				a.ErrorCode, a.ErrorMessage, changed = refused.code(), refused.text(), true
 			}
 		}
 	}
 	return changed
 }
+
+// sortedTopicConfigs is what a topic can be given, by name.
+var sortedTopicConfigs = sync.OnceValue(func() []configDef {
+	return slices.SortedFunc(slices.Values(topicConfigs), func(a, b configDef) int { return strings.Compare(a.name, b.name) })
+})
 
 // describeCreation answers with all configurations of a topic (KIP-525), also of
 // one that was only checked.
@@ -107,8 +117,10 @@ func (s *settings) describeCreation(x *wire.Exchange, _ *kmsg.CreateTopicsReques
 		if a.ErrorCode != 0 {
 			continue
 		}
-		values, _ := created(topics[a.Topic])
-		for _, d := range topicConfigs {
+		values, _, _ := created(topics[a.Topic])
+		a.Configs = make([]kmsg.CreateTopicsResponseTopicConfig, 0, len(topicConfigs))
+		texts := make([]string, len(topicConfigs))
+		for i, d := range sortedTopicConfigs() {
 			c := kmsg.NewCreateTopicsResponseTopicConfig()
 			c.Name, c.IsSensitive = d.name, d.sensitive()
 			v, set := values[d.name]
@@ -117,12 +129,12 @@ func (s *settings) describeCreation(x *wire.Exchange, _ *kmsg.CreateTopicsReques
 				v, source = topicDefault(layers, d)
 				c.Source = int8(source)
 			}
-			c.Value = &v
+			texts[i] = v
+			c.Value = &texts[i]
 			if set || !d.internal {
 				a.Configs = append(a.Configs, c)
 			}
 		}
-		slices.SortFunc(a.Configs, func(a, b kmsg.CreateTopicsResponseTopicConfig) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return true
 }

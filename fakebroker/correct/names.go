@@ -26,7 +26,7 @@ func checkName(name string) *rejection {
 		return invalid("the empty string is not allowed")
 	case name == "." || name == "..":
 		return invalid("'" + name + "' is not allowed")
-	case len(utf16.Encode([]rune(name))) > maxTopicName:
+	case len(name) > maxTopicName && len(utf16.Encode([]rune(name))) > maxTopicName:
 		return invalid("the length of '" + name + "' is longer than the max allowed length 249")
 	case strings.ContainsFunc(name, illegal):
 		return invalid("'" + name + "' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
