@@ -149,7 +149,7 @@ func (b *Broker) start() error {
 	if b.cfg.DataDir != "" {
 		for _, name := range b.topicNames() { // from an earlier run
 			correct.Adopt(corrected{b}, name)
-			b.lookAt(name)
+			correct.Look(corrected{b}, name)
 		}
 	}
 	for _, t := range b.cfg.Topics {

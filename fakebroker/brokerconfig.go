@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-
 	"example.com/kafkatest/fakebroker/correct"
 )
 
@@ -90,26 +88,6 @@ func (c Config) partitions() int {
 
 // Known is the node id by which clients know a broker.
 func (b corrected) Known(node int32) int32 { return b.id(node) }
-
-// TopicConfigs are the configurations that a topic was given.
-func (b corrected) TopicConfigs(name string) (map[string]string, bool) {
-	var info *kfake.TopicInfo
-	err := b.do(func() error {
-		info = b.cluster.TopicInfo(name)
-		return nil
-	})
-	if err != nil || info == nil {
-		return nil, false
-	}
-	configs := make(map[string]string)
-	maps.Copy(configs, correct.InternalConfigs(name)) // where kfake is not told all
-	for k, v := range info.Configs {
-		if v != nil {
-			configs[k] = *v
-		}
-	}
-	return configs, true
-}
 
 // static is what brokers were started with, by kfake's node id, as far as it was
 // asked for: corrections ask often, and it stays the same.

@@ -15,7 +15,7 @@ import (
 // Kafka's, and what the inspection and the outages need to see. They come before
 // any fault.
 func (b *Broker) correct() {
-	const most = 19
+	const most = 20
 	rules := make([]wire.Rule, 0, most)
 	if v, _ := release(b.cfg.AsVersion); v != nil { // checked before
 		b.older = isBefore4(v)
@@ -31,6 +31,7 @@ func (b *Broker) correct() {
 		b.noticeGroups(),
 		b.askController(),
 		b.serveWhereCoordinated(),
+		correct.Notice(corrected{b}),
 		correct.Rule(corrected{b}, b.cfg.without), // answers of other brokers are corrected like a broker's own
 		b.noticeTransactions(),
 		b.noticeUsers(),

@@ -51,6 +51,16 @@ func (b corrected) withoutLeaders(name string) (correct.Topic, bool) {
 	policy := info.Configs["cleanup.policy"]
 	t.Compacted = policy != nil && strings.Contains(*policy, "compact")
 	t.CompactedOnly = t.Compacted && !strings.Contains(*policy, "delete")
+	t.Configs = correct.InternalConfigs(name) // where kfake is not told all
+	for k, v := range info.Configs {
+		if v == nil {
+			continue
+		}
+		if t.Configs == nil {
+			t.Configs = make(map[string]string, len(info.Configs))
+		}
+		t.Configs[k] = *v
+	}
 	return t, true
 }
 

@@ -95,16 +95,9 @@ func (b *Broker) CreateTopic(t Topic) error {
 	case err != nil:
 		return fmt.Errorf("creating topic %s: %w", t.Name, err)
 	}
-	b.lookAt(t.Name)
+	correct.Look(corrected{b}, t.Name)
 	b.moveLeaders() // away from brokers that are down
 	return nil
-}
-
-// lookAt finds out what a topic demands of records.
-func (b *Broker) lookAt(topic string) {
-	b.compaction.Look(corrected{b}, topic)
-	b.timestamps.Look(corrected{b}, topic)
-	b.internal.Look(corrected{b}, topic)
 }
 
 // DeleteTopic deletes a topic with its records and the offsets that groups have

@@ -99,8 +99,8 @@ func largestBatch(c Cluster, version int16, t kmsg.ProduceRequestTopic) int {
 // LargestBatch is the most bytes that a topic takes in one batch: its
 // max.message.bytes, or message.max.bytes of the brokers.
 func LargestBatch(c Cluster, topic string) int {
-	configs, _ := c.TopicConfigs(topic)
-	value, given := configs["max.message.bytes"]
+	t, _ := c.TopicAlone(topic)
+	value, given := t.Configs["max.message.bytes"]
 	if n, err := strconv.Atoi(value); err == nil && given {
 		return n
 	}

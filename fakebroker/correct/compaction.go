@@ -67,17 +67,26 @@ func (p *particular[V]) has(name, id []byte) bool {
 // for concurrent use.
 type Compaction struct{ particular[struct{}] }
 
-// Look finds out whether a topic is compacted. It is called when one was made or
-// deleted, or its configuration has changed.
-func (p *Compaction) Look(c Cluster, topic string) {
-	t, ok := c.TopicAlone(topic)
+func (p *Compaction) look(topic string, t Topic, ok bool) {
 	p.set(topic, t.ID, struct{}{}, ok && t.Compacted)
 }
 
-// notice has the topics looked at that were made or have other configurations now.
-func notice(look func(topic string)) wire.Rule {
+// Look finds out what a topic demands of records. It is called when one was made or
+// deleted, or its configuration has changed.
+func Look(c Cluster, topic string) {
+	t, ok := c.TopicAlone(topic)
+	c.Compaction().look(topic, t, ok)
+	c.Timestamps().look(c, topic, t, ok)
+	c.Internal().look(topic, t, ok)
+}
+
+// Notice has topics looked at that clients have made, or given other configurations.
+func Notice(c Cluster) wire.Rule {
+	look := func(topic string) { Look(c, topic) }
 	return wire.Rule{
-		Keys: wire.Keys(kmsg.CreateTopics, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs),
+		Name:       "topics with demands",
+		Keys:       wire.Keys(kmsg.CreateTopics, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs),
+		AnswerOnly: true,
 		Answer: amended(func(_ *wire.Exchange, resp kmsg.Response) bool {
 			switch r := resp.(type) {
 			case *kmsg.CreateTopicsResponse:

@@ -52,7 +52,8 @@ func (s *settings) plan(x *wire.Exchange, rule string, all []alteration) []alter
 	for i, a := range all {
 		out[i].alteration = a
 		if a.kind == kmsg.ConfigResourceTypeTopic {
-			out[i].before, _ = s.c.TopicConfigs(a.name)
+			t, _ := s.c.TopicAlone(a.name)
+			out[i].before = t.Configs
 		}
 		if count[resource{a.kind, a.name}] > 1 {
 			out[i].refused = reject(kerr.InvalidRequest, "%s", "Each resource must appear at most once.")

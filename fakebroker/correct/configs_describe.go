@@ -137,15 +137,15 @@ func (d *configDescription) topic(name string) {
 		d.refuse(r.err, r.message)
 		return
 	}
-	values, ok := d.c.TopicConfigs(name)
+	t, ok := d.c.TopicAlone(name)
 	if !ok {
 		d.answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 		return
 	}
 	d.answer.ErrorCode = 0
 	for _, def := range topicConfigs {
-		v, set := values[def.name]
-		if def.internal && !set {
+		v, set := t.Configs[def.name]
+		if def.internal && !set || !d.wants(def.name) {
 			continue
 		}
 		var synonyms []configSynonym
@@ -327,9 +327,14 @@ func (d *configDescription) add(def configDef, value *string, readOnly bool, syn
 	d.include(c)
 }
 
-// include adds what was asked for: no names mean all.
+// wants reports whether a configuration was asked for: no names mean all.
+func (d *configDescription) wants(name string) bool {
+	return len(d.asked.ConfigNames) == 0 || slices.Contains(d.asked.ConfigNames, name)
+}
+
+// include adds what was asked for.
 func (d *configDescription) include(c describedConfig) {
-	if len(d.asked.ConfigNames) == 0 || slices.Contains(d.asked.ConfigNames, c.Name) {
+	if d.wants(c.Name) {
 		d.answer.Configs = append(d.answer.Configs, c)
 	}
 }

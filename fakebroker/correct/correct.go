@@ -121,10 +121,6 @@ type Cluster interface {
 	// Known is the node id by which clients know a broker.
 	Known(node int32) int32
 
-	// TopicConfigs are the configurations that a topic was given; false when
-	// there is no such topic.
-	TopicConfigs(name string) (map[string]string, bool)
-
 	// BrokerConfigs are the configurations that a broker was started with, always
 	// the same. The map is not to be changed.
 	BrokerConfigs(node int32) map[string]string
@@ -141,6 +137,8 @@ type Topic struct {
 	Leaders       []int32 // node ids, by partition
 	Compacted     bool    // cleanup.policy has compact
 	CompactedOnly bool    // it is compact
+
+	Configs map[string]string // what it was given; not to be changed
 }
 
 // Log is what is known of a partition's log.

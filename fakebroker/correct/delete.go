@@ -38,9 +38,7 @@ type deletion struct {
 func Forget(c Cluster, name string, id [16]byte) {
 	c.Placements().forget(id)
 	c.Unfinished().forget(id)
-	c.Compaction().Look(c, name)
-	c.Timestamps().Look(c, name)
-	c.Internal().Look(c, name)
+	Look(c, name)
 }
 
 // checkDeletion leaves out what is not to be deleted, and keeps the answers for it.

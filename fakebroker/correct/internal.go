@@ -27,10 +27,8 @@ func IsInternal(topic string) bool {
 // It is safe for concurrent use.
 type Internal struct{ particular[struct{}] }
 
-// Look finds out whether a topic is one. It is called when one was made or deleted.
-func (p *Internal) Look(c Cluster, topic string) {
+func (p *Internal) look(topic string, t Topic, ok bool) {
 	if IsInternal(topic) {
-		t, ok := c.TopicAlone(topic)
 		p.set(topic, t.ID, struct{}{}, ok)
 	}
 }
@@ -182,7 +180,7 @@ func protecting(c Cluster) wire.Rule {
 	})
 	wants := rule.Wants
 	rule.Wants = func(h wire.Header) bool {
-		return wants(h) && (h.Key != kmsg.Produce || h.ClientID != adminClient)
+		return wants(h) && h.ClientID != adminClient
 	}
 	rule.SkipRequest = nil
 	judges := rule.Request

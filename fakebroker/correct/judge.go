@@ -61,37 +61,26 @@ type place struct {
 
 // topicSet is a set of topics that changes with their configurations.
 type topicSet interface {
-	Look(c Cluster, topic string)
 	some() bool
 	has(name, id []byte) bool
 }
 
 // judging is a rule that judges batches for some topics; of is nil for others.
 func judging(c Cluster, name string, topics func() topicSet, of func(topic string) judge) wire.Rule {
-	changes := notice(func(topic string) { topics().Look(c, topic) })
 	return wire.Rule{
-		Name: name,
-		Wants: func(h wire.Header) bool {
-			return h.Key == kmsg.Produce && topics().some() || changes.Keys.Has(h.Key)
-		},
-		SkipRequest: func(h wire.Header, body []byte) bool {
-			return h.Key == kmsg.Produce && writesElsewhere(topics(), h, body)
-		},
+		Name:        name,
+		Keys:        wire.Keys(kmsg.Produce),
+		Wants:       func(wire.Header) bool { return topics().some() },
+		SkipRequest: func(h wire.Header, body []byte) bool { return writesElsewhere(topics(), h, body) },
 		Request: asked(func(x *wire.Exchange, req *kmsg.ProduceRequest) {
 			if v := judgeBatches(c, x, req, of); v.refused != nil || v.stamped != nil {
 				keep(x, name, v)
 			}
 		}),
-		Answer: func(x *wire.Exchange) {
-			if x.Key != kmsg.Produce {
-				changes.Answer(x)
-				return
-			}
-			completed(name, func(_ *wire.Exchange, v verdict, resp *kmsg.ProduceResponse) {
-				addTimes(resp, v.stamped)
-				addRefused(resp, v.refused)
-			})(x)
-		},
+		Answer: completed(name, func(_ *wire.Exchange, v verdict, resp *kmsg.ProduceResponse) {
+			addTimes(resp, v.stamped)
+			addRefused(resp, v.refused)
+		}),
 	}
 }
 

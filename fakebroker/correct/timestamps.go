@@ -30,12 +30,9 @@ type Timestamps struct {
 	stamped particular[struct{}] // those whose logs may hold batches that are marked
 }
 
-// Look finds out about a topic. It is called when one was made or deleted, or its
-// configuration has changed. What the topic does not say, the configuration says
-// that its brokers were started with.
-func (p *Timestamps) Look(c Cluster, topic string) {
-	t, _ := c.TopicAlone(topic)
-	configs, ok := c.TopicConfigs(topic)
+// look: what the topic does not say, the configuration says that its brokers were
+// started with.
+func (p *Timestamps) look(c Cluster, topic string, t Topic, ok bool) {
 	if !ok {
 		p.set(topic, t.ID, timestamps{}, false)
 		p.stamped.set(topic, t.ID, struct{}{}, false)
@@ -43,7 +40,7 @@ func (p *Timestamps) Look(c Cluster, topic string) {
 	}
 	brokers := c.BrokerConfigs(c.Nodes()[0])
 	config := func(name string) (value string, given bool) {
-		if value, given = configs[name]; !given {
+		if value, given = t.Configs[name]; !given {
 			value, given = brokers["log."+name]
 		}
 		return value, given
@@ -120,10 +117,15 @@ func timestamping(c Cluster) []Correction {
 func stamping(c Cluster, of func(topic string) judge) wire.Rule {
 	rule := judging(c, "records have the time at which they are appended", func() topicSet { return c.Timestamps() }, of)
 	reading := wire.Keys(kmsg.Fetch, kmsg.ShareFetch)
-	wants, answer := rule.Wants, rule.Answer
+	wants, skips, answer := rule.Wants, rule.SkipRequest, rule.Answer
+	rule.Keys = rule.Keys.Or(reading)
 	rule.Wants = func(h wire.Header) bool {
-		return wants(h) || reading.Has(h.Key) && c.Timestamps().stamped.some()
+		if reading.Has(h.Key) {
+			return c.Timestamps().stamped.some()
+		}
+		return wants(h)
 	}
+	rule.SkipRequest = func(h wire.Header, body []byte) bool { return !reading.Has(h.Key) && skips(h, body) }
 	rule.Answer = func(x *wire.Exchange) {
 		if !reading.Has(x.Key) {
 			answer(x)
