@@ -29,7 +29,7 @@ func TestFate_lostWhereAMemberCommittedPastWhatItHasNotSettled(t *testing.T) {
 		h.watch.mu.Lock()
 		all := h.watch.partition("g", "t", 0).stories
 		all.edit(0)
-		delete(all.open, 0)         // never delivered
+		all.forget(0)               // never delivered
 		all.edit(1).settled = false // delivered, and not settled
 		h.watch.mu.Unlock()
 		assert.Equal(t, "t[0]@0 in group g: lost: the group's committed offset passed it, and no handler settled it, never delivered", h.Fate(recs[0]).String())

@@ -529,11 +529,11 @@ func (w *watch) which(is func(*story) bool) string {
 	var names []string
 	for _, group := range sortedKeys(w.groups) {
 		for tp, p := range w.groups[group].partitions {
-			for offset, s := range p.stories.open {
+			p.stories.eachOpen(func(offset int64, s *story) {
 				if is(s) {
 					names = append(names, fmt.Sprintf("%s[%d]@%d in %s", tp.topic, tp.partition, offset, group))
 				}
-			}
+			})
 		}
 	}
 	slices.Sort(names)

@@ -187,7 +187,7 @@ func (w *watch) over(group string, at place, s *story) {
 		old := w.detailed[0]
 		w.detailed = w.detailed[1:]
 		all := w.partition(old.group, old.place.topic, old.place.partition).stories
-		if s := all.open[old.place.offset]; s != nil && s.settled && !s.running {
+		if s := all.open(old.place.offset); s != nil && s.settled && !s.running {
 			all.close(old.place.offset)
 		}
 	}
