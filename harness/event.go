@@ -48,7 +48,7 @@ const (
 )
 
 // event is one line of the timeline. What a kind does not need is zero. It is
-// small and turned into text when somebody reads it, which is mostly never.
+// turned into text when somebody reads it, which is mostly never.
 type event struct {
 	at      time.Duration // since the test's start
 	kind    eventKind
@@ -61,6 +61,7 @@ type event struct {
 	took    time.Duration // of a handler
 	due     time.Duration // of the next attempt, since the start
 	detail  any           // an error, a result, text
+	plain   bool          // the detail, if there is one, is plainCommit
 }
 
 // String is the event without its time.
@@ -217,34 +218,85 @@ func (ps partitions) String() string {
 // and the end, which says what went wrong.
 type timeline struct {
 	max  int     // events; none when negative
-	head []event // the first half
-	tail []event // a ring of the second half
+	head []entry // the first half
+	tail []entry // a ring of the second half
 	next int     // in tail
 	all  int     // events there ever were
+
+	shared [evEnded + 1][4]*event // by kind and partition: the one that was added last
 }
 
-func (t *timeline) add(e event) {
+// entry is an event as the timeline keeps it. Most of what is in an event is the
+// same in those of many records, which share it: there are many, and so the
+// collector of garbage has little to look at.
+type entry struct {
+	at, took time.Duration
+	offset   int64
+	attempt  int32
+	same     *event // the rest
+}
+
+func (e entry) event() event {
+	out := *e.same
+	out.at, out.took, out.place.offset, out.attempt = e.at, e.took, e.offset, e.attempt
+	return out
+}
+
+func (t *timeline) add(of event) {
 	if t.max < 0 {
 		return
 	}
+	e := t.room()
+	e.at, e.took, e.offset, e.attempt = of.at, of.took, of.place.offset, of.attempt
+	if same := t.share(&of); e.same != same { // which costs more than to look
+		e.same = same
+	}
+}
+
+// room is where the next event is kept.
+func (t *timeline) room() *entry {
 	t.all++
 	half := t.max / 2
 	switch {
 	case len(t.head) < half:
-		t.head = append(t.head, e)
+		t.head = append(t.head, entry{})
+		return &t.head[len(t.head)-1]
 	case len(t.tail) < t.max-half:
-		t.tail = append(t.tail, e)
-	default:
-		t.tail[t.next] = e
-		t.next = (t.next + 1) % len(t.tail)
+		t.tail = append(t.tail, entry{})
+		return &t.tail[len(t.tail)-1]
 	}
+	e := &t.tail[t.next]
+	if t.next++; t.next == len(t.tail) {
+		t.next = 0
+	}
+	return e
+}
+
+// share finds an event that is the same but for what an entry has of its own.
+func (t *timeline) share(e *event) *event {
+	if e.due != 0 || e.to.topic != "" || e.detail != nil && !e.plain {
+		own := *e
+		return &own
+	}
+	last := &t.shared[e.kind][uint32(e.place.partition)%uint32(len(t.shared[0]))]
+	if s := *last; s == nil || s.plain != e.plain || s.place.partition != e.place.partition ||
+		s.place.topic != e.place.topic || s.group != e.group || s.client != e.client || s.member != e.member {
+		own := *e
+		*last = &own
+	}
+	return *last
 }
 
 // events are those that are kept, in order, and how many are missing behind the
 // first half.
 func (t *timeline) events() (head, tail []event, cut int) {
-	tail = append(append(tail, t.tail[t.next:]...), t.tail[:t.next]...)
-	return t.head, tail, t.all - len(t.head) - len(tail)
+	for _, e := range t.head {
+		head = append(head, e.event())
+	}
+	for i := range t.tail {
+		tail = append(tail, t.tail[(t.next+i)%len(t.tail)].event())
+	}
+	return head, tail, t.all - len(head) - len(tail)
 }
 
 // String has a line for each event, runs of the same thing folded.

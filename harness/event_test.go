@@ -75,3 +75,37 @@ func TestLength_saysNoMoreThanThereIs(t *testing.T) {
 		assert.Equal(t, want, length(d))
 	}
 }
+
+// Events share what they have in common, and nothing else.
+func TestTimeline_keepsEachEventAsItWas(t *testing.T) {
+	base := event{at: 1, kind: evReturned, attempt: 2, member: "m", client: "c", group: "g", place: place{"t", 3, 4}, took: 5, detail: plainCommit, plain: true}
+	others := []func(*event){
+		func(*event) {},
+		func(e *event) { e.at = 9 },
+		func(e *event) { e.kind = evDelivered },
+		func(e *event) { e.attempt = 9 },
+		func(e *event) { e.member = "other" },
+		func(e *event) { e.client = "other" },
+		func(e *event) { e.group = "other" },
+		func(e *event) { e.place.topic = "other" },
+		func(e *event) { e.place.partition += 4 },
+		func(e *event) { e.place.offset = 9 },
+		func(e *event) { e.to = place{"t", 0, 9} },
+		func(e *event) { e.took = 9 },
+		func(e *event) { e.due = 9 },
+		func(e *event) { e.detail, e.plain = nil, false },
+		func(e *event) { e.detail, e.plain = adapter.Retry(nil), false },
+	}
+	tl := timeline{max: 1000}
+	var want []event
+	for _, change := range others {
+		other := base
+		change(&other)
+		for _, e := range []event{base, other, other, base} {
+			tl.add(e)
+			want = append(want, e)
+		}
+	}
+	got, _, _ := tl.events()
+	assert.Equal(t, want, got)
+}

@@ -159,7 +159,10 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 				if s.settled { // while its handler still ran, as with ResolveOffset
 					w.over(m.Group, messagePlace(m), s)
 				}
-				return event{took: took, detail: detailOf(r)}
+				if r.Type() == adapter.ResultCommit {
+					return event{took: took, detail: plainCommit, plain: true}
+				}
+				return event{took: took, detail: r}
 			})
 		},
 		Waiting: func(m *adapter.Message, due time.Time) {
@@ -227,13 +230,6 @@ func (w *watch) record(l *link, kind eventKind, m *adapter.Message, change func(
 // plainCommit is what nearly all handlers return, to be kept without a copy for
 // each record.
 var plainCommit any = adapter.Commit()
-
-func detailOf(r adapter.Result) any {
-	if r.Type() == adapter.ResultCommit {
-		return plainCommit
-	}
-	return r
-}
 
 // kill has the watch believe nothing any more that a link's adapters say.
 func (w *watch) kill(l *link) {
