@@ -305,6 +305,9 @@ func (s *scheduler) end(r *run) {
 // caller holds the lane's mutex, and tells of those that are returned.
 func (s *scheduler) mark(r *run, before int) (told []*Message) {
 	tell := s.l.c.a.cfg.Trace.Settled != nil
+	if tell && before > r.flushed {
+		told = make([]*Message, 0, before-r.flushed)
+	}
 	for ; r.flushed < before; r.flushed++ {
 		it := &r.items[r.flushed]
 		switch {

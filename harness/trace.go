@@ -19,25 +19,26 @@ type effects struct {
 
 type effectsKey struct{}
 
-// handling is the context of a handler, which has its effects.
+// handling is the context of a handler, which leads to its effects.
 type handling struct {
 	context.Context
-	effects effects
-	of      [1]place // of the effects, but for a batch of more
-}
-
-func handlingOf(ctx context.Context, m *adapter.Message) context.Context {
-	h := &handling{Context: ctx, of: [1]place{messagePlace(m)}}
-	h.effects = effects{group: m.Group, of: h.of[:]}
-	return h
+	m     *adapter.Message // of a batch, the first
+	known *effects         // nil while there are none; guarded by the watch's mutex
 }
 
 // Value is context.Context's.
 func (h *handling) Value(key any) any {
 	if key == (effectsKey{}) {
-		return &h.effects
+		return h
 	}
 	return h.Context.Value(key)
+}
+
+func (h *handling) effects() *effects {
+	if h.known == nil {
+		h.known = &effects{group: h.m.Group, of: []place{messagePlace(h.m)}}
+	}
+	return h.known
 }
 
 func messagePlace(m *adapter.Message) place { return place{m.Topic, m.Partition, m.Offset} }
@@ -72,7 +73,8 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 					p.records = append(p.records, recordOf(m))
 				}
 				e := event{kind: evPublished, place: messagePlace(m), client: l.name}
-				if by, ok := ctx.Value(effectsKey{}).(*effects); ok {
+				if h, ok := ctx.Value(effectsKey{}).(*handling); ok {
+					by := h.effects()
 					w.caused(by, e.place)
 					e.group, e.to = by.group, by.of[len(by.of)-1]
 				}
@@ -141,11 +143,13 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 				return event{attempt: s.attempt}
 			})
 			l.whileFrozen(ctx)
-			if by, ok := ctx.Value(effectsKey{}).(*effects); ok { // a batch
-				by.of = append(by.of, messagePlace(m))
+			if h, ok := ctx.Value(effectsKey{}).(*handling); ok { // a batch
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				h.effects().of = append(h.effects().of, messagePlace(m))
 				return ctx
 			}
-			return handlingOf(ctx, m)
+			return &handling{Context: ctx, m: m}
 		},
 		Returned: func(m *adapter.Message, r adapter.Result, took time.Duration) {
 			w.record(l, evReturned, m, func(s *story) event {

@@ -106,9 +106,11 @@ func (w *watch) happened(e event) {
 	case evPublished, evSubscribed, evClosed, evSettled, evHopped, evDeadLettered, evRejected, evCommitted, evFetched:
 		w.signs.Add(1)
 	}
-	select {
-	case w.wake <- struct{}{}:
-	default:
+	if len(w.wake) == 0 { // which costs less than to try
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
 	}
 	e.at = time.Since(w.start)
 	w.timeline.add(e)
