@@ -31,6 +31,11 @@ func shareFetchBehaviours() []Behaviour {
 			Source: "KIP-932; PartitionMaxBytesStrategy",
 			Run:    sharesAreLimited,
 		},
+		{
+			Name:   "share/ShareFetch of no bytes answers no records",
+			Source: "KIP-932; SharePartitionManager.processShareFetch",
+			Run:    sharesOfNoBytes,
+		},
 	}
 }
 
@@ -230,6 +235,30 @@ func sharesAreLimited(t T, c Cluster) {
 			return next == records
 		})
 	}
+}
+
+func sharesOfNoBytes(t T, c Cluster) {
+	const records = 4
+	cl := newClient(t, c)
+	topic := newTopicOf(t, cl, 1)
+	for range records {
+		produce(t, cl, topic.name, "v")
+	}
+	s := newShareSession(t, c, topic)
+	for range 3 {
+		got := s.fetch(100, 0)
+		equal(t, "bytes", len(got.Records), 0)
+		equal(t, "acquired", len(got.AcquiredRecords), 0)
+	}
+	next := int64(0)
+	eventually(t, "all records", func() bool {
+		for _, r := range s.fetch(100, 1<<20).AcquiredRecords {
+			equal(t, "deliveries", r.DeliveryCount, 1)
+			equal(t, "offset", r.FirstOffset, next)
+			next = r.LastOffset + 1
+		}
+		return next == records
+	})
 }
 
 // batchOffsets are the base offsets of record batches.

@@ -24,7 +24,7 @@ func sharing(g coordinators) []Correction {
 				Request: asked(limits.ask),
 				Answer:  answered(limits.answer),
 			},
-			Restores:  "KIP-932: MaxBytes bounds the records of an answer, but for its first batch",
+			Restores:  "KIP-932: MaxBytes bounds the records of an answer, but for its first batch; with 0 there are none",
 			Upstream:  "78_share_fetch.go looks at MaxRecords only",
 			Behaviour: "share/ShareFetch answers no more than MaxBytes",
 		},

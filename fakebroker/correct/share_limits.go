@@ -109,8 +109,9 @@ const (
 	shareSessionEnds  = -1
 )
 
-// ask has a fetch that will be answered with what is held back wait for nothing,
-// and acquire as little as can be asked for.
+// ask has a fetch that will be answered with what is held back, or with nothing
+// because it has room for nothing, wait for nothing, and acquire as little as can be
+// asked for.
 func (l *shareLimits) ask(x *wire.Exchange, req *kmsg.ShareFetchRequest) {
 	m := shareMemberOf(x, req)
 	x.Keep(shareMember{}, m)
@@ -122,7 +123,7 @@ func (l *shareLimits) ask(x *wire.Exchange, req *kmsg.ShareFetchRequest) {
 		return
 	}
 	switch holds, average := l.known(m); {
-	case holds:
+	case holds, req.MaxBytes <= 0:
 		req.MaxWaitMillis, req.MinBytes, req.MaxRecords = 0, 0, 1
 	case average > 0 && req.MaxBytes > 0:
 		fit := max(1, req.MaxBytes/int32(average))
@@ -149,10 +150,7 @@ func (l *shareLimits) answer(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp
 	if req.ShareSessionEpoch == shareSessionOpens {
 		held = slices.DeleteFunc(held, func(b shareBatch) bool { return !fetches(req, b.sharePartition) })
 	}
-	limit := int(req.MaxBytes)
-	if limit <= 0 {
-		limit = math.MaxInt
-	}
+	limit := max(0, int(req.MaxBytes))
 	if len(held) == 0 && size(batches) <= limit {
 		return false
 	}
@@ -164,7 +162,10 @@ func (l *shareLimits) answer(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp
 	if len(batches) == 0 {
 		return false
 	}
-	n, total := 1, len(batches[0].bytes)
+	n, total := 0, 0
+	if limit > 0 { // the first one comes whatever its size
+		n, total = 1, len(batches[0].bytes)
+	}
 	for n < len(batches) && total+len(batches[n].bytes) <= limit {
 		total += len(batches[n].bytes)
 		n++
