@@ -26,6 +26,13 @@
 // Delivery is at least once: a handler may see a record again when a crash or
 // a rebalance comes between its end and the commit. Message.ID is the same
 // each time.
+//
+// A Mode says how the members of a group share the work: as a classic group, as one
+// whose partitions the brokers share (KIP-848), or as a share group (KIP-932), where
+// any member gets any record. Results mean the same in each, and a Subscription with
+// something that its mode cannot have is refused. With Subscription.ExactlyOnceHops
+// the way of a record to a retry or dead-letter topic, and the commit that settles
+// it, are one transaction.
 package adapter
 
 import (

@@ -8,7 +8,8 @@ import (
 // Trace is a set of functions that are told what happens to records, in the
 // order in which it happens for each record: for metrics, tracing and tests.
 // Any of them may be nil. They are called from the goroutines that do the
-// work, several at a time, and must be quick.
+// work, several at a time, and must be quick. A share group has nothing to tell of
+// Assigned, Started, Revoked and Committed.
 type Trace struct {
 	// Published: the broker acknowledged an event of Publish, which was called
 	// with ctx. The message is the record that it became.
@@ -51,11 +52,13 @@ type Trace struct {
 	DeadLettered func(m *Message, cause error, at Origin)
 	// Rejected: the subscription's OnReject took the record.
 	Rejected func(m *Message, cause error)
-	// Settled: the record is done, and its offset may be committed.
+	// Settled: the record is done, and its offset may be committed. In a share group
+	// and with Subscription.ExactlyOnceHops the brokers have it already.
 	Settled func(m *Message)
 	// Fenced: the partition went before the record was settled. What its
 	// handler returned, or returns from now on, does not count, and the
-	// record is delivered again.
+	// record is delivered again. In a share group: it was released while its handler
+	// ran, or its acceptance, or that of another record of its partition, was refused.
 	Fenced func(m *Message)
 	// Committed: the group's committed offset of a partition is now offset.
 	Committed func(g GroupMember, topic string, partition int32, offset int64)
