@@ -133,6 +133,9 @@ func (d configDef) checkNumber(text string, n float64) error {
 		if m, err := strconv.ParseFloat(low, 64); err == nil && n < m {
 			return badValue(d.name, text, "Value must be at least "+low)
 		}
+		if high == "-" {
+			return nil
+		}
 		if m, err := strconv.ParseFloat(high, 64); err == nil && n > m {
 			return badValue(d.name, text, "Value must be no more than "+high)
 		}
