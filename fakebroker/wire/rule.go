@@ -151,13 +151,17 @@ func (rs *Rules) wanting(h Header, body []byte) []*Rule {
 	if l == nil {
 		return nil
 	}
-	var out []*Rule
+	var room [16]*Rule // for most: what is returned is then no larger than it need be
+	out := room[:0]
 	for _, r := range l.of(h.Key) {
 		if (r.Wants == nil || r.Wants(h)) && (r.SkipRequest == nil || !r.SkipRequest(h, body)) {
 			out = append(out, r)
 		}
 	}
-	return out
+	if len(out) == 0 {
+		return nil
+	}
+	return slices.Clone(out)
 }
 
 // needRequest reports whether one of the rules is to see the request before the

@@ -87,8 +87,9 @@ type Session struct {
 	user      atomic.Pointer[string] // who the client is, nil while nobody has said
 
 	mu    sync.Mutex
-	queue []awaited // requests still to be answered, oldest first
-	name  string    // the client id last seen, for others than who reads
+	queue []awaited  // requests still to be answered, oldest first
+	room  [1]awaited // for the queue of a client that waits for each answer
+	name  string     // the client id last seen, for others than who reads
 }
 
 // awaited is a request that an answer is owed for.
@@ -104,6 +105,7 @@ type awaited struct {
 // NewSession follows a client's connection. Closing the session closes it.
 func NewSession(client io.ReadWriteCloser, cfg Config) *Session {
 	s := &Session{cfg: cfg.withDefaults(), client: client, turn: make(chan struct{}, 1)}
+	s.queue = s.room[:0]
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.in = bufio.NewReaderSize(client, roomAtFirst)
 	return s
@@ -191,7 +193,7 @@ func (s *Session) answered() {
 	}
 	s.queue[0] = awaited{}
 	if s.queue = s.queue[1:]; len(s.queue) == 0 {
-		s.queue = nil // lets go of what the slice has grown to
+		s.queue = s.room[:0] // lets go of what the slice has grown to
 	}
 }
 
