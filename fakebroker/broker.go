@@ -171,7 +171,7 @@ func (b *Broker) options() []kfake.Opt {
 	opts := []kfake.Opt{
 		kfake.Ports(ports...), // one broker each; the listeners are ours
 		kfake.ListenFn(func(string, string) (net.Listener, error) {
-			ln := named{b.listeners[next], b.told[0][next]}
+			ln := named{b.listeners[next], b.told[0][next].String()}
 			next++
 			return ln, nil
 		}),

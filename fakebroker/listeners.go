@@ -166,10 +166,11 @@ func (b *Broker) opener(addr string, secure bool) func() (net.Listener, error) {
 	}
 }
 
-// named is a listener under the address that clients are told.
+// named is a listener under the address that clients are told. kfake asks for it
+// with every answer that names a broker.
 type named struct {
 	net.Listener
-	addr hostport
+	addr string
 }
 
 // Addr is the advertised address.
@@ -179,7 +180,7 @@ func (n named) Addr() net.Addr { return n }
 func (n named) Network() string { return n.Listener.Addr().Network() }
 
 // String is the address.
-func (n named) String() string { return n.addr.String() }
+func (n named) String() string { return n.addr }
 
 // withListeners checks the listeners and fills in what is left out.
 func (c Config) withListeners() (Config, error) {
@@ -272,8 +273,9 @@ func (a hostport) unspecified() bool {
 // dialable is where this process reaches a listener that others know by another
 // address.
 func (b *Broker) dialable(listener int, addr string) string {
+	at := parseHostport(addr)
 	for node, told := range b.told[listener] {
-		if told.String() != addr {
+		if told != at {
 			continue
 		}
 		bound := parseHostport(b.listeners[node].Addrs()[listener].String())

@@ -33,23 +33,31 @@ const (
 
 type memoryListener struct {
 	net         *memory
-	addr        memoryAddr
+	addr        *memoryAddr
 	connections chan net.Conn
 	closed      chan struct{}
 	once        sync.Once
 	bubble      string // that it was opened in
 }
 
-// memoryAddr is a port of the one host that there is.
-type memoryAddr int
+// memoryAddr is a port of the one host that there is. It is asked for its text with
+// every request that is observed.
+type memoryAddr struct {
+	port int
+	text string
+}
+
+func newMemoryAddr(port int) *memoryAddr {
+	return &memoryAddr{port, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+}
 
 // Network is "memory".
-func (memoryAddr) Network() string { return "memory" }
+func (*memoryAddr) Network() string { return "memory" }
 
 // String is the address as clients dial it.
-func (a memoryAddr) String() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(a))) }
+func (a *memoryAddr) String() string { return a.text }
 
-func parseMemoryAddr(address string) (memoryAddr, error) {
+func parseMemoryPort(address string) (int, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return 0, err
@@ -58,59 +66,60 @@ func parseMemoryAddr(address string) (memoryAddr, error) {
 		return 0, fmt.Errorf("there is no host %s in memory, only localhost", host)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
-	return memoryAddr(n), err
+	return int(n), err
 }
 
 func (m *memory) listen(address string) (net.Listener, error) {
-	addr, err := parseMemoryAddr(address)
+	port, err := parseMemoryPort(address)
 	if err != nil {
 		return nil, err
 	}
+	addr := newMemoryAddr(port)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.listeners[int(addr)] != nil {
+	if m.listeners[port] != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, syscall.EADDRINUSE)
 	}
 	if m.listeners == nil {
 		m.listeners = make(map[int]*memoryListener)
 	}
 	l := &memoryListener{net: m, addr: addr, connections: make(chan net.Conn), closed: make(chan struct{}), bubble: bubble()}
-	m.listeners[int(addr)] = l
+	m.listeners[port] = l
 	return l, nil
 }
 
 // dial is refused where nobody listens, as with TCP.
 func (m *memory) dial(ctx context.Context, address string, dialer *bubbleOf) (net.Conn, error) {
-	addr, err := parseMemoryAddr(address)
+	port, err := parseMemoryPort(address)
 	if err != nil {
 		return nil, err
 	}
-	l, from, err := m.begin(addr, dialer)
+	l, client, err := m.begin(port, dialer)
 	if err != nil {
 		return nil, err
 	}
-	server, client := pipe.New()
+	from := newMemoryAddr(client)
+	near, far := pipe.New()
 	select {
-	case l.connections <- &memoryConn{Conn: server, net: m, local: addr, remote: from, client: from}:
-		return &memoryConn{Conn: client, net: m, local: from, remote: addr, client: from}, nil
+	case l.connections <- &memoryConn{Conn: far, net: m, local: l.addr, remote: from, client: client}:
+		return &memoryConn{Conn: near, net: m, local: from, remote: l.addr, client: client}, nil
 	case <-l.closed:
 		err = syscall.ECONNREFUSED
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	_, _ = server.Close(), client.Close() // a pipe's Close does not fail
-	m.free(from)
-	m.free(from)
+	_, _ = near.Close(), far.Close() // a pipe's Close does not fail
+	m.free(client)
+	m.free(client)
 	return nil, err
 }
 
 // begin finds who listens on an address, and a port for who dials it, which both
 // ends of the connection hold until they are closed.
-func (m *memory) begin(addr memoryAddr, dialer *bubbleOf) (*memoryListener, memoryAddr, error) {
+func (m *memory) begin(port int, dialer *bubbleOf) (l *memoryListener, client int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l := m.listeners[int(addr)]
-	if l == nil {
+	if l = m.listeners[port]; l == nil {
 		return nil, 0, syscall.ECONNREFUSED
 	}
 	if l.bubble != dialer.get() {
@@ -127,17 +136,17 @@ func (m *memory) begin(addr memoryAddr, dialer *bubbleOf) (*memoryListener, memo
 			m.clients = make(map[int]int)
 		}
 		m.clients[m.lastPort] = 2
-		return l, memoryAddr(m.lastPort), nil
+		return l, m.lastPort, nil
 	}
 	return nil, 0, syscall.EADDRNOTAVAIL
 }
 
 // free is called when an end of a connection is closed.
-func (m *memory) free(port memoryAddr) {
+func (m *memory) free(client int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.clients[int(port)]--; m.clients[int(port)] <= 0 {
-		delete(m.clients, int(port))
+	if m.clients[client]--; m.clients[client] <= 0 {
+		delete(m.clients, client)
 	}
 }
 
@@ -182,7 +191,7 @@ func (l *memoryListener) Close() error {
 	l.once.Do(func() {
 		l.net.mu.Lock()
 		defer l.net.mu.Unlock()
-		delete(l.net.listeners, int(l.addr))
+		delete(l.net.listeners, l.addr.port)
 		close(l.closed)
 	})
 	return nil
@@ -195,8 +204,8 @@ func (l *memoryListener) Addr() net.Addr { return l.addr }
 type memoryConn struct {
 	net.Conn
 	net           *memory
-	local, remote memoryAddr
-	client        memoryAddr // one of the two
+	local, remote *memoryAddr
+	client        int // the port of the one that dialed
 	once          sync.Once
 }
 
