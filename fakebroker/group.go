@@ -136,38 +136,38 @@ func compareOffsets(x, y GroupOffset) int {
 	return cmp.Or(cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition))
 }
 
+// groupOffsets are those of the partitions that a group has committed in, or has
+// given to a member.
 func (b *Broker) groupOffsets(info *kfake.GroupInfo) []GroupOffset {
-	where := make(map[string]map[int32]GroupOffset)
-	put := func(o GroupOffset) {
-		if where[o.Topic] == nil {
-			where[o.Topic] = make(map[int32]GroupOffset)
-		}
-		where[o.Topic][o.Partition] = o
-	}
+	var all []GroupOffset
 	for _, m := range info.Members {
 		for topic, parts := range m.Assignment {
 			for _, p := range parts {
-				put(GroupOffset{Topic: topic, Partition: p, Committed: -1, LeaderEpoch: -1})
+				all = append(all, GroupOffset{Topic: topic, Partition: p, Committed: -1, LeaderEpoch: -1})
 			}
 		}
 	}
 	for topic, commits := range info.Commits {
 		for p, c := range commits {
-			put(GroupOffset{Topic: topic, Partition: p, Committed: c.Offset, LeaderEpoch: c.LeaderEpoch, Metadata: c.Metadata, At: c.At})
+			all = append(all, GroupOffset{Topic: topic, Partition: p, Committed: c.Offset, LeaderEpoch: c.LeaderEpoch, Metadata: c.Metadata, At: c.At})
 		}
 	}
-	var out []GroupOffset
-	for topic, offsets := range where {
-		parts, _ := b.partitions(topic) // a topic that is gone has no end and no lag
-		for _, o := range offsets {
-			if i, ok := slices.BinarySearchFunc(parts, o.Partition, func(p Partition, n int32) int { return cmp.Compare(p.Partition, n) }); ok {
-				o.End = parts[i].EndOfData
-				o.Lag = max(0, o.End-max(o.Committed, parts[i].Start))
-			}
-			out = append(out, o)
+	slices.SortStableFunc(all, compareOffsets)
+	out := all[:0]
+	var parts []Partition
+	for i, o := range all {
+		if i+1 < len(all) && compareOffsets(o, all[i+1]) == 0 {
+			continue // the last one of a partition is what was committed, if anything was
 		}
+		if n := len(out); n == 0 || out[n-1].Topic != o.Topic {
+			parts, _ = b.partitions(o.Topic) // a topic that is gone has no end and no lag
+		}
+		if at, ok := slices.BinarySearchFunc(parts, o.Partition, func(p Partition, n int32) int { return cmp.Compare(p.Partition, n) }); ok {
+			o.End = parts[at].EndOfData
+			o.Lag = max(0, o.End-max(o.Committed, parts[at].Start))
+		}
+		out = append(out, o)
 	}
-	slices.SortFunc(out, compareOffsets)
 	return out
 }
 
