@@ -197,16 +197,16 @@ func (h *Harness) look(began time.Time) view {
 			}
 			groups[s.Group].add(s)
 			for _, p := range s.Partitions {
-				where := fmt.Sprintf("%s[%d] in group %s", p.Topic, p.Partition, s.Group)
+				where := func() string { return fmt.Sprintf("%s[%d] in group %s", p.Topic, p.Partition, s.Group) }
 				switch {
 				case p.Blocked != nil:
-					v.hopeless = fmt.Sprintf("%s is blocked: %v", where, p.Blocked)
+					v.hopeless = fmt.Sprintf("%s is blocked: %v", where(), p.Blocked)
 					return v
 				case p.InFlight > 0 || p.Queued > p.Stalled:
-					v.clause = fmt.Sprintf("%d records of %s are being handled or wait for the handler", p.InFlight+p.Queued-p.Stalled, where)
+					v.clause = fmt.Sprintf("%d records of %s are being handled or wait for the handler", p.InFlight+p.Queued-p.Stalled, where())
 					v.due = time.Time{}
 				case p.Held > 0 && v.clause == "":
-					v.clause = fmt.Sprintf("a record of %s waits until %s for its next attempt", where, since(p.Due.Sub(w.start)))
+					v.clause = fmt.Sprintf("a record of %s waits until %s for its next attempt", where(), since(p.Due.Sub(w.start)))
 					v.due = p.Due
 				case p.Held > 0 && !v.due.IsZero() && p.Due.Before(v.due):
 					v.due = p.Due
@@ -414,9 +414,10 @@ func (h *Harness) lookAtGroup(name string, says *consumed) (clause, mark string)
 	for _, o := range g.Offsets {
 		offsets[topicPartition{o.Topic, o.Partition}] = o
 	}
+	seen := fmt.Appendf(nil, "; %s@%d", name, g.Epoch)
 	for _, t := range sortedKeys(all) {
 		for _, p := range all[t] {
-			where := fmt.Sprintf("%s[%d]", t, p.Partition)
+			where := func() string { return fmt.Sprintf("%s[%d]", t, p.Partition) }
 			at, ok := offsets[topicPartition{t, p.Partition}]
 			if !ok {
 				at.Committed = -1
@@ -424,16 +425,16 @@ func (h *Harness) lookAtGroup(name string, says *consumed) (clause, mark string)
 			done := p.Start == p.EndOfData || at.Committed >= p.EndOfData
 			switch {
 			case g.Type == "share" && at.Committed < 0 && p.Start < p.EndOfData:
-				return fmt.Sprintf("share group %s has not begun with %s", name, where), ""
+				return fmt.Sprintf("share group %s has not begun with %s", name, where()), ""
 			case g.Type == "share" && at.Lag > 0:
-				return fmt.Sprintf("share group %s is not done with %s of %s", name, count(int(at.Lag), "record"), where), ""
+				return fmt.Sprintf("share group %s is not done with %s of %s", name, count(int(at.Lag), "record"), where()), ""
 			case g.Type != "share" && !done && !h.onlyAborted(name, t, p, at.Committed):
-				return fmt.Sprintf("group %s has committed %s of %s, and its data ends at %d", name, committed(at.Committed), where, p.EndOfData), ""
+				return fmt.Sprintf("group %s has committed %s of %s, and its data ends at %d", name, committed(at.Committed), where(), p.EndOfData), ""
 			}
-			mark += fmt.Sprintf(" %s:%d/%d", where, at.Committed, p.HighWatermark)
+			seen = fmt.Appendf(seen, " %s[%d]:%d/%d", t, p.Partition, at.Committed, p.HighWatermark)
 		}
 	}
-	return "", fmt.Sprintf("; %s@%d%s", name, g.Epoch, mark)
+	return "", string(seen)
 }
 
 func committed(offset int64) string {
