@@ -74,6 +74,9 @@ func (b *batches) pushed() { notify(b.wake) }
 // nothing.
 func (b *batches) restarted() {}
 
+// overtaken leaves it alone, too: some of it may not be settled.
+func (b *batches) overtaken() {}
+
 func (b *batches) waiting() (records, bytes int) { return 0, 0 }
 
 func (b *batches) running() int { return b.inFlight }

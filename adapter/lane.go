@@ -91,6 +91,8 @@ type runner interface {
 	pushed()
 	// restarted drops what is known of records of a log that is no more.
 	restarted()
+	// overtaken drops what waits for another attempt and was settled by others.
+	overtaken()
 	// waiting is how many records, of how many bytes, wait outside of the queue,
 	// and count as fetched.
 	waiting() (records, bytes int)

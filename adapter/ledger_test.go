@@ -262,3 +262,47 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// What others have settled of a partition is settled, of what was fetched and of
+// what is to come.
+func TestLedger_joinsWhatOthersHaveSettled(t *testing.T) {
+	theirs := newLedger()
+	for o := range int64(10) {
+		theirs.enter(o, 1)
+		if o != 4 && o != 8 {
+			theirs.settle(o)
+		}
+	}
+	metadata, _ := theirs.encode(maxMetadata)
+	for _, tc := range []struct {
+		fetched, settles int
+		prefix           int64
+		to               []int64 // settled of those that come
+	}{
+		{3, 3, 3, []int64{3, 5, 6, 7, 9}},
+		{6, 5, 4, []int64{6, 7, 9}},
+		{10, 8, 4, nil},
+	} {
+		l, others := newLedger(), newLedger()
+		require.NoError(t, others.restore(theirs.first(), metadata))
+		for o := range int64(tc.fetched) {
+			l.enter(o, 1)
+		}
+		before := l.clone()
+		assert.Equal(t, tc.settles, l.join(&others))
+		assert.Equal(t, tc.prefix, l.first())
+		assert.True(t, before.isOpen(0), "a clone goes its own way")
+		assert.False(t, l.isOpen(0))
+		var settled []int64
+		for o := int64(tc.fetched); o < 10; o++ {
+			if is, _ := l.enter(o, 1); is {
+				settled = append(settled, o)
+			}
+		}
+		assert.Equal(t, tc.to, settled)
+		assert.EqualValues(t, 4, l.first())
+		l.settle(4)
+		l.settle(8)
+		assert.EqualValues(t, 10, l.first())
+	}
+}

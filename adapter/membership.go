@@ -75,6 +75,7 @@ func (l *lane) catchUp(member string, committed int64, metadata string) {
 	l.floor = committed
 	if n := l.ledger.join(&others); n > 0 {
 		l.overtaken = true
+		l.runner.overtaken()
 		l.log.Warn("this member was expelled, and others have gone on with the partition: records that they have settled are settled", "records", n)
 	}
 	if committed >= 0 {

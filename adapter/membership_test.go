@@ -70,6 +70,13 @@ func TestMembership_aMemberThatWasExpelledUndoesNothing(t *testing.T) {
 					assert.GreaterOrEqual(t, c, last, "the group's offset went back")
 					last = c
 				}
+				again := 0
+				for _, o := range first.all() {
+					if o == 0 {
+						again++
+					}
+				}
+				assert.Equal(t, 1, again, "the other has settled it")
 				assert.NotContains(t, first.all(), int64(1))
 				assert.NotContains(t, first.all(), int64(2))
 			})

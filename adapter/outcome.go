@@ -216,13 +216,7 @@ func (s *scheduler) settle(t *task) {
 		return
 	}
 	fresh := l.ledger.settle(t.m.Offset) // a transaction has told already
-	delete(s.open, t)
-	if t.home != nil && t.home.retry {
-		s.leaving--
-	}
-	if t.busy != nil {
-		s.keys.letGo(t.busy)
-	}
+	s.forget(t)
 	s.checkHeld(time.Now())
 	s.spawn()
 	l.mu.Unlock()

@@ -96,6 +96,35 @@ func (s *scheduler) restarted() {
 	s.checkHeld(time.Now())
 }
 
+func (s *scheduler) overtaken() {
+	over := func(t *task) bool { return !s.l.ledger.isOpen(t.m.Offset) }
+	s.gated = slices.DeleteFunc(s.gated, func(t *task) bool {
+		if over(t) {
+			s.forget(t)
+		}
+		return over(t)
+	})
+	for t := range s.open {
+		if t.index >= 0 && over(t) {
+			s.held.remove(t)
+			s.forget(t)
+		}
+	}
+	s.checkHeld(time.Now())
+	s.spawn()
+}
+
+// forget ends a task that is settled. The caller holds the lane's mutex.
+func (s *scheduler) forget(t *task) {
+	delete(s.open, t)
+	if t.home != nil && t.home.retry {
+		s.leaving--
+	}
+	if t.busy != nil {
+		s.keys.letGo(t.busy)
+	}
+}
+
 func (s *scheduler) waiting() (records, bytes int) {
 	return s.keys.waiting.records - s.keys.stalled.records, s.keys.waiting.bytes - s.keys.stalled.bytes
 }

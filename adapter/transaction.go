@@ -24,6 +24,9 @@ const (
 	// brokers abort it then, so that one of a process that is no more holds up those
 	// who read the topics, and whoever has the partition next, no longer than that.
 	transactionSlack = 10 * time.Second
+	// maxTransaction is how long brokers let one be open (transaction.max.timeout.ms),
+	// unless they say otherwise.
+	maxTransaction = 15 * time.Minute
 )
 
 var (
@@ -498,7 +501,7 @@ func (t *transactions) connect(ctx context.Context) error {
 	background, abandon := context.WithCancel(context.Background())
 	own := append(a.producerOptions(),
 		kgo.TransactionalID(t.id),
-		kgo.TransactionTimeout(a.cfg.PublishTimeout+transactionSlack),
+		kgo.TransactionTimeout(min(a.cfg.PublishTimeout+transactionSlack, maxTransaction)),
 		kgo.MaxVersions(versions),
 		kgo.WithContext(background),
 	)
