@@ -8,64 +8,119 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"example.com/kafkatest/fakebroker"
 	"example.com/kafkatest/fakebroker/brokertest"
 	"example.com/kafkatest/integration/kafka"
 )
 
-// TestBehaviours holds a real Apache Kafka to what the fake broker is held to.
-// It is opted into: see package kafka.
+var (
+	admin = kafka.User{Name: "admin", Password: "admin-secret", Super: true}
+	alice = kafka.User{Name: "alice", Password: "alice-secret"}
+)
+
+// opener gives behaviours the clusters that they need.
+type opener func(t *testing.T, needs brokertest.Needs) brokertest.Cluster
+
+// TestBehaviours holds a real Apache Kafka to what the fake broker is held to, and
+// the fake broker besides, and compares what came of it with PARITY.md. It is opted
+// into: see package kafka.
 func TestBehaviours(t *testing.T) {
 	kafka.SkipUnlessWanted(t)
-	admin := kafka.User{Name: "admin", Password: "admin-secret", Super: true}
-	user := kafka.User{Name: "alice", Password: "alice-secret"}
-	users := []kafka.User{admin, user}
+	brokers := []struct {
+		name string
+		open opener
+	}{
+		{"fake in memory", fake(fakebroker.InMemory)},
+		{"fake over TCP", fake(fakebroker.TCP)},
+		{"Apache Kafka " + kafka.Version(), apache(t)},
+	}
+	p := &parity{}
+	for _, b := range brokers {
+		p.brokers = append(p.brokers, b.name)
+		t.Run(b.name, func(t *testing.T) {
+			brokertest.Test(t, func(t *testing.T, needs brokertest.Needs) brokertest.Cluster {
+				t.Cleanup(func() { p.note(t, b.name) })
+				return b.open(t, needs)
+			})
+		})
+	}
+	p.compare(t)
+}
 
-	// Behaviours that need the same kind of cluster share one, which is started
-	// for the first of them.
+// apache starts Kafkas. Behaviours that need the same kind of cluster share one,
+// which is started for the first of them and ends with the test.
+func apache(all *testing.T) opener {
 	clusters := make(map[kind]*kafka.Kafka)
-	brokertest.Test(t, func(t2 *testing.T, needs brokertest.Needs) brokertest.Cluster {
+	return func(t *testing.T, needs brokertest.Needs) brokertest.Cluster {
 		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs || needs.AllowEveryone, acls: needs.ACLs, autoCreate: needs.AutoCreate, shortSessions: needs.ShortSessions, allowEveryone: needs.AllowEveryone}
 		if needs.Brokers > 1 {
 			k.nodes = max(3, needs.Brokers)
 		}
 		if clusters[k] == nil {
-			c := kafka.Config{Nodes: k.nodes}
-			if k.listeners {
-				c.Users, c.TLS, c.ACLs = users, true, true
-			}
-			c.Properties = make(map[string]string)
-			if k.acls {
-				c.Properties["allow.everyone.if.no.acl.found"] = "false" // Kafka's default
-			}
-			if k.allowEveryone {
-				c.Properties["allow.everyone.if.no.acl.found"] = "true"
-			}
-			if k.autoCreate {
-				c.Properties["auto.create.topics.enable"] = "true"
-			}
-			if k.shortSessions {
-				maps.Copy(c.Properties, map[string]string{
-					"group.consumer.session.timeout.ms": "1000", "group.consumer.min.session.timeout.ms": "1000",
-					"group.consumer.heartbeat.interval.ms": "100", "group.consumer.min.heartbeat.interval.ms": "100",
-					"group.min.session.timeout.ms": "1000",
-				})
-			}
-			started, err := kafka.Start(t.Context(), c)
+			started, err := kafka.Start(all.Context(), k.config())
 			if errors.Is(err, kafka.ErrExisting) {
-				t2.Skip(err)
+				t.Skip(err)
 			}
 			if err != nil {
-				t2.Fatal(err)
+				t.Fatal(err)
 			}
-			t.Cleanup(func() {
+			all.Cleanup(func() {
 				if err := started.Close(); err != nil {
-					t.Error(err)
+					all.Error(err)
 				}
 			})
 			clusters[k] = started
 		}
-		return cluster(clusters[k], admin, user)
-	})
+		return cluster(clusters[k])
+	}
+}
+
+// fake starts a fake broker for each behaviour.
+func fake(network fakebroker.Network) opener {
+	return func(t *testing.T, needs brokertest.Needs) brokertest.Cluster {
+		logins := needs.SASL || needs.ACLs || needs.AllowEveryone
+		c := fakebroker.Config{Network: network, Brokers: needs.Brokers, AutoCreateTopics: needs.AutoCreate, AllowEveryone: needs.AllowEveryone}
+		if logins {
+			for _, m := range []string{fakebroker.Plain, fakebroker.ScramSHA256, fakebroker.ScramSHA512} {
+				c.SASL = append(c.SASL, fakebroker.User{Mechanism: m, Name: admin.Name, Password: admin.Password})
+			}
+			c.SASL = append(c.SASL, fakebroker.User{Mechanism: fakebroker.Plain, Name: alice.Name, Password: alice.Password})
+		}
+		if needs.TLS || needs.ACLs || needs.AllowEveryone {
+			c.Listeners = []fakebroker.Listener{{}, {SASL: logins}, {TLS: true}}
+		}
+		if needs.ACLs || needs.AllowEveryone {
+			c.Superusers = []string{admin.Name, "ANONYMOUS"}
+		}
+		if needs.ShortSessions {
+			c.BrokerConfig = shortSessions
+		}
+		b := c.Run(t)
+		as := brokertest.Cluster{Options: b.ClientOptions()}
+		for i, l := range b.Listeners() {
+			switch {
+			case l.SASL:
+				as.SASL = sasl(kgo.SeedBrokers(l.Advertise...), kgo.Dialer(b.Dialer()))
+			case l.TLS:
+				as.TLS = b.ListenerOptions(i)
+			}
+		}
+		return as
+	}
+}
+
+// shortSessions are the settings of brokers whose members' sessions last a second.
+var shortSessions = map[string]string{
+	"group.consumer.session.timeout.ms": "1000", "group.consumer.heartbeat.interval.ms": "100",
+	"group.min.session.timeout.ms": "1000",
+}
+
+func sasl(opts ...kgo.Opt) *brokertest.SASL {
+	return &brokertest.SASL{
+		Options: opts,
+		Admin:   brokertest.Credentials{Name: admin.Name, Password: admin.Password},
+		User:    brokertest.Credentials{Name: alice.Name, Password: alice.Password},
+	}
 }
 
 // kind is what tells clusters apart.
@@ -79,14 +134,32 @@ type kind struct {
 	allowEveryone bool // what no ACL is about
 }
 
-func cluster(k *kafka.Kafka, admin, user kafka.User) brokertest.Cluster {
+func (k kind) config() kafka.Config {
+	c := kafka.Config{Nodes: k.nodes, Properties: make(map[string]string)}
+	if k.listeners {
+		c.Users, c.TLS, c.ACLs = []kafka.User{admin, alice}, true, true
+	}
+	if k.acls {
+		c.Properties["allow.everyone.if.no.acl.found"] = "false" // Kafka's default
+	}
+	if k.allowEveryone {
+		c.Properties["allow.everyone.if.no.acl.found"] = "true"
+	}
+	if k.autoCreate {
+		c.Properties["auto.create.topics.enable"] = "true"
+	}
+	if k.shortSessions {
+		maps.Copy(c.Properties, shortSessions)
+		c.Properties["group.consumer.min.session.timeout.ms"] = "1000"
+		c.Properties["group.consumer.min.heartbeat.interval.ms"] = "100"
+	}
+	return c
+}
+
+func cluster(k *kafka.Kafka) brokertest.Cluster {
 	c := brokertest.Cluster{Options: k.ClientOptions()}
 	if addrs := k.SASLAddrs(); addrs != nil {
-		c.SASL = &brokertest.SASL{
-			Options: []kgo.Opt{kgo.SeedBrokers(addrs...)},
-			Admin:   brokertest.Credentials{Name: admin.Name, Password: admin.Password},
-			User:    brokertest.Credentials{Name: user.Name, Password: user.Password},
-		}
+		c.SASL = sasl(kgo.SeedBrokers(addrs...))
 	}
 	if addrs := k.TLSAddrs(); addrs != nil {
 		c.TLS = []kgo.Opt{kgo.SeedBrokers(addrs...), kgo.DialTLSConfig(k.TLSConfig())}
