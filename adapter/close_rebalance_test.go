@@ -66,6 +66,59 @@ func TestClose_aRebalanceMeanwhileStillTakesPartitions(t *testing.T) {
 
 func commitAll(context.Context, *adapter.Message) adapter.Result { return adapter.Commit() }
 
+// What the group gives a member that closes waits for the next member.
+func TestClose_nothingThatIsAssignedMeanwhileIsWorkedOn(t *testing.T) {
+	needsTag(t)
+	var mu sync.Mutex
+	assigned := 0
+	c := processes()
+	inner := c.Adapter
+	c.Adapter = func(cfg *adapter.Config) {
+		inner(cfg)
+		if cfg.ClientID != "p1" {
+			return
+		}
+		cfg.Trace = &adapter.Trace{Assigned: func(adapter.GroupMember, map[string][]int32) {
+			mu.Lock()
+			defer mu.Unlock()
+			assigned++
+		}}
+	}
+	c.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t:2")
+		release := make(chan struct{})
+		var entered list[int32]
+		closes := subscribe(t, h.NewAdapter(), subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			entered.add(m.Partition)
+			<-release
+			return adapter.Commit()
+		}))
+		leaves := subscribe(t, h.NewAdapter(), subscription(commits))
+		until(t, "each has one", func() bool { return len(closes.Status().Partitions) == 1 && len(leaves.Status().Partitions) == 1 })
+		mine := closes.Status().Partitions[0].Partition
+		publisher := h.NewAdapter()
+		require.NoError(t, publisher.Publish(t.Context(), at(mine, "")))
+		until(t, "its handler runs", func() bool { return entered.len() == 1 })
+		closed := make(chan error, 1)
+		go func() { closed <- closes.Close(context.Background()) }()
+		time.Sleep(time.Second)
+		mu.Lock()
+		before := assigned
+		mu.Unlock()
+		require.NoError(t, leaves.Close(t.Context()))
+		require.NoError(t, publisher.Publish(t.Context(), at(1-mine, "")))
+		time.Sleep(10 * time.Minute)
+		close(release)
+		require.NoError(t, <-closed)
+		mu.Lock()
+		assert.Equal(t, before, assigned, "it was told of no more")
+		mu.Unlock()
+		assert.Equal(t, []int32{mine}, entered.all())
+		subscribe(t, h.NewAdapter(), subscription(commits))
+		h.Settle()
+	})
+}
+
 func TestBatch_stoppingWhenToldIsNoFailure(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t")

@@ -17,6 +17,7 @@ func TestAsciiText(t *testing.T) {
 		{"two\nlines", `two\nlines`},
 		{"\xff\x00", `\xff\x00`},
 		{"", ""},
+		{strings.Repeat("ä", 600), strings.Repeat(`\u00e4`, 100)[:512]},
 	} {
 		assert.Equal(t, c.want, asciiText(c.in, 512))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/fakebroker"
 	"example.com/kafkatest/harness"
 )
 
@@ -92,13 +93,16 @@ func TestResume_metadataThatTheBrokerFindsTooLongIsShortened(t *testing.T) {
 			}
 			return adapter.Commit()
 		}))
+		longest := 0
+		h.Broker().Observe(fakebroker.Observer{Committed: func(c fakebroker.Committed) { longest = max(longest, len(c.Metadata)) }})
 		scope := commitsOfG()
 		scope.Count = 1
 		f := h.Broker().Refuse(kerr.OffsetMetadataTooLarge, scope)
-		h.PublishAll(numbered(3)...)
+		h.PublishAll(numbered(30)...)
 		until(t, "refused", func() bool { return f.Hits() == 1 })
 		h.Settle()
-		assert.EqualValues(t, 3, committed(h, 0))
+		assert.EqualValues(t, 30, committed(h, 0))
+		assert.Less(t, longest, 200, "not more than half of what was refused")
 		assert.NoError(t, c.Status().Partitions[0].Full)
 	})
 }

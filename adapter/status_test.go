@@ -82,6 +82,30 @@ func TestPause_countsForPartitionsThatComeLater(t *testing.T) {
 	})
 }
 
+func TestPause_holdsForPartitionsThatOthersLeave(t *testing.T) {
+	needsTag(t)
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t:2")
+		var got list[string]
+		c := subscribe(t, h.NewAdapter(), subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			got.add(string(m.Value))
+			return adapter.Commit()
+		}))
+		other := subscribe(t, h.NewAdapter(), subscription(commits))
+		until(t, "each has one", func() bool { return len(c.Status().Partitions) == 1 && len(other.Status().Partitions) == 1 })
+		c.Pause()
+		require.NoError(t, other.Close(t.Context()))
+		until(t, "it has both", func() bool { return len(c.Status().Partitions) == 2 })
+		publisher := h.NewAdapter()
+		require.NoError(t, publisher.Publish(t.Context(), at(0, ""), at(1, "")))
+		time.Sleep(time.Hour)
+		assert.Zero(t, got.len())
+		c.Resume()
+		h.Settle()
+		assert.Equal(t, 2, got.len())
+	})
+}
+
 func TestBackpressure_memoryIsBoundedAndEverythingIsHandled(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		const n = 60_000
