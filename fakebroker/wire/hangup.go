@@ -20,8 +20,8 @@ func (s *Session) HangUp() error {
 
 func (s *Session) answerUnanswered() error {
 	a, ok := s.oldest()
-	if !ok || a.x == nil || a.ready || s.answering.Load() {
-		return nil // nothing to add, or in the middle of an answer
+	if !ok || a.x == nil || a.ready || a.arriving || s.answering.Load() {
+		return nil // nothing to add, or in the middle of a request or an answer
 	}
 	if err := s.takeTurn(); err != nil {
 		return err

@@ -181,3 +181,24 @@ func (c slowToClose) Close() error {
 	synctest.Wait()
 	return c.client.Close()
 }
+
+func TestHangUp_nobodyIsAskedAboutARequestThatTheBrokerDoesNotHave(t *testing.T) {
+	in := produceRecords(make([]byte, 100_000))
+	rules := new(wire.Rules)
+	asked := 0
+	rules.Add(wire.Rule{
+		Request:    func(x *wire.Exchange) { seenRecords(x) },
+		Unanswered: func(*wire.Exchange) { asked++ },
+	})
+	for _, had := range []int{4, len(in)} {
+		s := wire.NewSession(&client{Reader: bytes.NewReader(in)}, wire.Config{Lends: true, Rules: rules})
+		_, err := io.ReadFull(s, make([]byte, 4))
+		noError(t, err)
+		_, err = io.ReadFull(s, make([]byte, had-4))
+		noError(t, err)
+		noError(t, s.HangUp())
+		if want := had / len(in); asked != want {
+			t.Errorf("with %d of %d bytes: the rule was asked %d times", had, len(in), asked)
+		}
+	}
+}

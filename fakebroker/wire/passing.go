@@ -47,7 +47,8 @@ func (s *Session) pass() {
 		}
 	}
 	if k.lent != nil && k.whole != nil {
-		frames.Put(&k.whole)
+		whole := k.whole // alone, and not what else is known of it
+		frames.Put(&whole)
 	}
 }
 
@@ -66,8 +67,8 @@ var frames = sync.Pool{New: func() any { return new([]byte) }}
 const reused = 32 << 10
 
 // newFrame is memory for a frame of that size.
-func newFrame(size int) []byte {
-	if size < reused {
+func (s *Session) newFrame(size int) []byte {
+	if size < reused || !s.cfg.Lends {
 		return make([]byte, 0, size)
 	}
 	f := *frames.Get().(*[]byte)

@@ -41,6 +41,7 @@ type requests struct {
 	shape    shape.Walk    // of the present frame
 	looked   int           // bytes still to be passed on that it has seen
 	passing  *passing      // the present frame, nil when nobody waits for it to be passed on
+	broken   error         // why no more can be read, once what has come is passed on
 	step     chan struct{} // of an authentication, closed when it is answered; nil for none
 	confirm  chan struct{} // of the last request that a rule has had confirmed, likewise
 }
@@ -53,6 +54,8 @@ func (s *Session) Read(p []byte) (int, error) {
 	}
 	for {
 		switch {
+		case s.broken != nil:
+			return 0, s.failReading(s.broken)
 		case len(s.changed) > 0:
 			n := copy(p, s.changed)
 			s.changed = s.changed[n:]
@@ -62,14 +65,15 @@ func (s *Session) Read(p []byte) (int, error) {
 			return n, nil
 		case s.toBroker > 0:
 			n, err := s.in.Read(p[:min(len(p), s.toBroker)])
-			s.toBroker -= n
-			if err != nil {
-				return n, s.fail(err)
+			if err != nil && n == 0 {
+				return 0, s.failReading(err)
 			}
+			s.broken = err // behind what came
+			s.toBroker -= n
 			seen := min(s.looked, n)
 			s.looked -= seen
 			if err := s.look(p[seen:n], s.toBroker == 0); err != nil {
-				return 0, s.fail(err) // so the broker never has the whole
+				return 0, s.failReading(err) // so the broker never has the whole
 			}
 			if s.passing != nil && s.passing.took(p, n, s.cfg.Lends) {
 				s.pass()
@@ -81,17 +85,23 @@ func (s *Session) Read(p []byte) (int, error) {
 			growStack()
 			err = s.nextRequest(b)
 		} else {
-			err = s.noRequest(b, err)
+			err = noRequest(b, err)
 		}
 		if err != nil {
-			return 0, s.fail(err)
+			return 0, s.failReading(err)
 		}
 	}
 }
 
-// noRequest says why there is none, when it begins with b.
-func (s *Session) noRequest(b []byte, err error) error {
+// failReading is fail for what the client sends: what it sent before that is still
+// told of.
+func (s *Session) failReading(err error) error {
 	s.endConfirmed()
+	return s.fail(err)
+}
+
+// noRequest says why there is none, when it begins with b.
+func noRequest(b []byte, err error) error {
 	if len(b) > 0 && errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
@@ -161,9 +171,9 @@ func (s *Session) nextRequest(b []byte) error {
 			if len(rules) > 0 {
 				a.x = &Exchange{Header: h, session: s, rules: rules, frame: frame, body: frameSize + body, sent: h.Version}
 			}
-			if frame == nil && lookBack(rules) {
+			if lookBack(rules) {
 				a.arriving = true
-				s.passing = &passing{x: a.x, size: frameSize + size}
+				s.passing = &passing{x: a.x, size: frameSize + size, whole: frame}
 			}
 			s.await(a)
 		}
@@ -260,7 +270,7 @@ func (s *Session) rename(clientID string) {
 func (s *Session) wholeFrame(size int) ([]byte, error) {
 	const step = 1 << 20
 	size += frameSize
-	frame := newFrame(min(size, step))
+	frame := s.newFrame(min(size, step))
 	for len(frame) < size {
 		n := min(size-len(frame), step)
 		frame = slices.Grow(frame, n)[:len(frame)+n]

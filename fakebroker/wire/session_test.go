@@ -420,3 +420,75 @@ func FuzzSession(f *testing.F) {
 		}
 	})
 }
+
+// endReader says that this is all together with the last bytes.
+type endReader struct{ left []byte }
+
+func (r *endReader) Read(p []byte) (n int, err error) {
+	n = copy(p, r.left)
+	if r.left = r.left[n:]; len(r.left) == 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// What a connection brings together with its end is checked like the rest.
+func TestSession_theLastBytesOfAConnectionAreLookedAt(t *testing.T) {
+	good := produceRecords(make([]byte, 10_000))
+	bad := slices.Clone(good)
+	bad[len(bad)-1] = 9 // tags that are not there
+	for name, in := range map[string][]byte{"good": good, "bad": bad} {
+		rules := new(wire.Rules)
+		rules.Add(wire.Rule{Answer: func(*wire.Exchange) {}, AnswerOnly: true})
+		s := wire.NewSession(&client{Reader: &endReader{in}}, wire.Config{Rules: rules})
+		_, err := io.ReadFull(s, make([]byte, 4))
+		noError(t, err)
+		got := make([]byte, len(in)-4)
+		n, err := io.ReadFull(s, got)
+		if name == "good" {
+			noError(t, err)
+			same(t, "what the broker has", got, good[4:])
+		} else if !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("the broker has a request that is malformed: %d of %d bytes, %v", n, len(got), err)
+		}
+	}
+}
+
+func inBubble(t *testing.T, name string, f func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
+
+func TestSession_whatIsConfirmedIsToldOfBeforeABrokenRequestEndsTheConnection(t *testing.T) {
+	for name, rest := range map[string][]byte{"half a request": request(2, 4, heartbeat("g"))[:9], "no request": {0, 0, 0, 1, 0}} {
+		inBubble(t, name, func(t *testing.T) {
+			rules := new(wire.Rules)
+			told := false
+			rules.Add(wire.Rule{
+				Keys:    wire.Keys(kmsg.Produce),
+				Request: func(x *wire.Exchange) { x.Confirm() },
+				Answer:  func(*wire.Exchange) { told = true },
+			})
+			produced := request(1, 9, produce(0, 9))
+			s := wire.NewSession(&client{Reader: bytes.NewReader(slices.Concat(produced, rest))}, wire.Config{Rules: rules})
+			_, err := io.ReadFull(s, make([]byte, len(produced)))
+			noError(t, err)
+			ended := make(chan error)
+			go func() {
+				_, err := s.Read(make([]byte, 100))
+				ended <- err
+			}()
+			synctest.Wait()
+			select {
+			case err := <-ended:
+				t.Fatalf("the connection ends before the broker has answered: %v", err)
+			default:
+			}
+			_, err = s.Write(answer(1, 9, produceAnswer()))
+			noError(t, err)
+			if err := <-ended; err == nil || !told {
+				t.Errorf("told: %v, and the connection ends with %v", told, err)
+			}
+		})
+	}
+}
