@@ -543,8 +543,10 @@ func (t *transactions) discard() {
 	t.cl, t.open = nil, true
 }
 
-// isCommitted reads off the group's offsets whether a transaction was committed. All
-// of it was, or nothing.
+// isCommitted reads off the group's offsets whether a transaction was committed: then
+// all its records are settled. That one is not proves that it was not. That some are
+// proves nothing, for somebody else may have settled them; where it was all of them,
+// there is nothing left to do, either.
 func (t *transactions) isCommitted(ctx context.Context, over *passageOver) (bool, error) {
 	offsets, err := t.c.a.admin.FetchOffsets(kadm.RequireStable(ctx), t.c.sub.groupID)
 	if err != nil {
@@ -554,22 +556,19 @@ func (t *transactions) isCommitted(ctx context.Context, over *passageOver) (bool
 		has, ok := offsets.Lookup(c.lane.tp.topic, c.lane.tp.partition)
 		switch {
 		case !ok:
-			continue
+			return false, nil
 		case has.Err != nil:
 			return false, has.Err
-		case has.At == c.offset && has.Metadata == c.metadata:
-			return true, nil
 		}
-		// Somebody else may have gone on from there.
 		l := newLedger()
 		_ = l.restore(has.At, has.Metadata) // without metadata, it is the offset that tells
 		for _, x := range over.crossings {
-			if x.l == c.lane && l.wasSettled(x.m.Offset) {
-				return true, nil
+			if x.l == c.lane && !l.wasSettled(x.m.Offset) {
+				return false, nil
 			}
 		}
 	}
-	return false, nil
+	return true, nil
 }
 
 // clear is for a commit outside of transactions, which must not come after one of

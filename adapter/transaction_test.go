@@ -353,6 +353,38 @@ func TestExactlyOnceHops_aTransactionInDoubtIsNotMadeAgain(t *testing.T) {
 	})
 }
 
+// That another has moved one record of a transaction in doubt, whose partition came to
+// it, says nothing of the others.
+func TestExactlyOnceHops_whatOthersHaveMovedDoesNotEndTheDoubt(t *testing.T) {
+	needsTag(t)
+	c := processes()
+	c.Partitions = 2
+	c.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t")
+		h.Adapter()
+		subscribe(t, h.NewAdapter(), hopping(fails)) // p2
+		h.Settle()
+		of := func(key kmsg.Key) fakebroker.Scope {
+			return fakebroker.Scope{ClientID: "p2", APIs: []kmsg.Key{key}}
+		}
+		first, later, next := of(kmsg.InitProducerID), of(kmsg.InitProducerID), of(kmsg.EndTxn)
+		first.Count, later.Nth, next.Nth = 1, 2, 2
+		slow := h.Broker().Delay(3*time.Second, first) // the others gather meanwhile
+		silent := h.Broker().DropBefore(later)
+		lost := h.Broker().DropBefore(next)
+		recs := h.PublishAll(at(0, "first"))
+		until(t, "its transaction is to begin", func() bool { return slow.Hits() > 0 })
+		recs = append(recs, h.PublishAll(at(0, "a"), at(1, "b"))...)
+		until(t, "in doubt", func() bool { return lost.Hits() > 0 && silent.Hits() > 0 })
+		subscribe(t, h.NewAdapter(), hopping(fails))
+		until(t, "another has moved one", func() bool { return len(readCommitted(t, h, "t.g.retry.1m")) == 2 })
+		lost.Clear()
+		silent.Clear()
+		h.Settle()
+		once(t, h, recs)
+	})
+}
+
 // One record that cannot go keeps no other.
 func TestExactlyOnceHops_ofOneThatIsTooLarge(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
