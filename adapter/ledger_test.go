@@ -245,6 +245,28 @@ func TestLedger_whatDoesNotFitIsLeftOut(t *testing.T) {
 	}
 }
 
+// What is settled is in the metadata for as long as it fits: that a record was tried is
+// forgotten first.
+func TestLedger_failuresAreLeftOutFirst(t *testing.T) {
+	l := newLedger()
+	for o := range int64(100) {
+		l.enter(o, 0)
+	}
+	for o := range int64(100) {
+		if o%2 == 0 {
+			l.fail(o, failure{attempts: 1, first: time.UnixMilli(1)})
+		} else {
+			l.settle(o)
+		}
+	}
+	metadata, whole := l.encode(300)
+	assert.False(t, whole)
+	r := newLedger()
+	require.NoError(t, r.restore(0, metadata))
+	assert.Len(t, r.done, 50)
+	assert.Less(t, len(r.failures), 50)
+}
+
 func FuzzRestore(f *testing.F) {
 	l := newLedger()
 	for o := range int64(10) {

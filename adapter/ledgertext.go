@@ -65,8 +65,9 @@ func (l *ledger) failed() []int64 {
 }
 
 // encode is the metadata to commit with the prefix, empty when there is nothing to
-// say, and whether all of it fits. What does not is left out, from the end:
-// records that are settled may then be delivered again after a crash.
+// say, and whether all of it fits. What does not is left out, from the end, and failures
+// before spans: after a crash attempts may then be made again, or else records that are
+// settled be delivered again.
 func (l *ledger) encode(limit int) (metadata string, whole bool) {
 	offset := l.first()
 	spans, failed := l.behind(), l.failed()
@@ -80,10 +81,10 @@ func (l *ledger) encode(limit int) (metadata string, whole bool) {
 			return text, whole
 		}
 		whole = false
-		if len(spans) >= len(failed) {
-			spans = spans[:len(spans)*3/4]
-		} else {
+		if len(failed) > 0 {
 			failed = failed[:len(failed)*3/4]
+		} else {
+			spans = spans[:len(spans)*3/4]
 		}
 	}
 }

@@ -32,6 +32,7 @@ const (
 var (
 	errFencedOff = errors.New("the partition was taken away")
 	errInDoubt   = errors.New("it is not known whether the transaction before was committed")
+	errNoPlace   = errors.New("that it is settled does not fit into the metadata of a commit (offset.metadata.max.bytes), until records before it are settled")
 	errNoMember  = errors.New("the consumer is not a member of its group at the moment")
 )
 
@@ -209,6 +210,9 @@ func (t *transactions) transact(batch []*crossing) error {
 	defer cancel()
 	err := t.ready(ctx)
 	if err == nil {
+		batch, err = t.admit(ctx, batch)
+	}
+	if err == nil && len(batch) > 0 {
 		if err = t.attempt(ctx, batch); err != nil {
 			t.discard()
 			// What is left open holds up others, and doubt this consumer.
@@ -228,10 +232,11 @@ func (t *transactions) transact(batch []*crossing) error {
 	return err
 }
 
-// attempt is transact, up to what fails.
-func (t *transactions) attempt(ctx context.Context, batch []*crossing) error {
+// admit is which records a transaction is for: those that are not settled. It fails
+// where some cannot go now.
+func (t *transactions) admit(ctx context.Context, batch []*crossing) ([]*crossing, error) {
 	if err := t.c.catchUp(ctx, lanesOf(batch)); err != nil {
-		return err
+		return nil, err
 	}
 	batch = slices.DeleteFunc(slices.Clone(batch), func(x *crossing) bool {
 		over := x.l.isOver(x.m)
@@ -240,12 +245,17 @@ func (t *transactions) attempt(ctx context.Context, batch []*crossing) error {
 		}
 		return over
 	})
-	if len(batch) == 0 {
-		return nil
-	}
 	if member, _ := t.c.cl.GroupMetadata(); refuseFenced(batch, member) {
-		return errFencedOff
+		return nil, errFencedOff
 	}
+	if refuseUntold(batch, commitsWith(batch)) {
+		return nil, errNoPlace
+	}
+	return batch, nil
+}
+
+// attempt is transact, up to what fails.
+func (t *transactions) attempt(ctx context.Context, batch []*crossing) error {
 	if err := t.cl.BeginTransaction(); err != nil {
 		return t.failure(ctx, "begin a transaction", err)
 	}
@@ -291,6 +301,22 @@ func refuseFenced(batch []*crossing, member string) (some bool) {
 			x.err, some = &TimeoutError{Err: errFencedOff}, true
 		}
 		x.l.mu.Unlock()
+	}
+	return some
+}
+
+// refuseUntold keeps those that would not be settled by what is to be committed, which
+// was cut short, and reports whether there are any. The first open record of a partition
+// is never one of them: with that it is the offset that moves.
+func refuseUntold(batch []*crossing, commits []laneCommit) (some bool) {
+	for _, c := range commits {
+		l := newLedger()
+		_ = l.restore(c.offset, c.metadata) // which was just made
+		for _, x := range batch {
+			if x.l == c.lane && !l.wasSettled(x.m.Offset) {
+				x.err, some = &TimeoutError{Err: errNoPlace}, true
+			}
+		}
 	}
 	return some
 }
@@ -378,6 +404,9 @@ func (t *transactions) commitOffsets(ctx context.Context, batch []*crossing) ([]
 		req.InstanceID = &t.c.sub.InstanceID
 	}
 	commits := commitsWith(batch)
+	if refuseUntold(batch, commits) {
+		return nil, errNoPlace
+	}
 	longest := 0
 	for _, c := range commits {
 		topic := kmsg.NewTxnOffsetCommitRequestTopic()

@@ -385,6 +385,40 @@ func TestExactlyOnceHops_whatOthersHaveMovedDoesNotEndTheDoubt(t *testing.T) {
 	})
 }
 
+// A commit whose metadata is cut short does not say that a record behind others is
+// settled, and nobody could tell from it that a transaction was committed.
+func TestExactlyOnceHops_ofARecordThatTheMetadataHasNoPlaceFor(t *testing.T) {
+	needsTag(t)
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		release := make(chan struct{})
+		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			switch {
+			case m.Offset == 39:
+				<-release
+				return adapter.Reject(errDown)
+			case m.Offset%2 == 0 && m.Attempt == 1:
+				return adapter.RetryAfter(errDown, time.Hour)
+			}
+			return adapter.Commit()
+		})
+		s.ExactlyOnceHops = true
+		h.Subscribe(s)
+		h.Settle()
+		scope := api(kmsg.TxnOffsetCommit)
+		scope.Count = 4
+		short := h.Broker().Refuse(kerr.OffsetMetadataTooLarge, scope)
+		lost := h.Broker().DropAfter(api(kmsg.EndTxn))
+		h.PublishAll(numbered(40)...)
+		time.Sleep(time.Minute)
+		close(release)
+		time.Sleep(5 * time.Minute)
+		assert.NotZero(t, short.Hits())
+		lost.Clear()
+		h.Settle()
+		assert.Equal(t, map[string]int{"39": 1}, readCommitted(t, h, "t.g.dlt"))
+	})
+}
+
 // One record that cannot go keeps no other.
 func TestExactlyOnceHops_ofOneThatIsTooLarge(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
