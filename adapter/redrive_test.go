@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -301,6 +302,35 @@ func TestRedrive_consumedRecordsWithForgedHeadersCountAsFirstPublishedThere(t *t
 		assert.Equal(t, adapter.RedriveTally{Seen: 1, Matched: 1, Redriven: 1}, redriveAll(t, h.Adapter(), everything))
 		h.Settle()
 		assert.Equal(t, "t.g.redrive/0/0/g", got.all()[1].ID())
+	})
+}
+
+// Only records of retry topics wait for a time, and they wait for no other of their
+// key. Somebody else may write what he likes to a redrive topic.
+func TestRedrive_ofRecordsThatSayWhenTheyAreDueDoesNotWait(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		var got list[string]
+		h.Subscribe(redrivable(func(_ context.Context, m *adapter.Message) adapter.Result {
+			got.add(fmt.Sprint(string(m.Value), " ", m.Attempt))
+			if string(m.Value) == "a" && m.Attempt == 1 {
+				return adapter.RetryAfter(errDown, time.Minute)
+			}
+			return adapter.Commit()
+		}))
+		h.Settle()
+		now := strconv.FormatInt(time.Now().UnixMilli(), 10)
+		later := strconv.FormatInt(time.Now().Add(5*time.Second).UnixMilli(), 10)
+		forged := []adapter.Header{
+			{Key: adapter.HeaderGroup, Value: []byte("g")}, {Key: adapter.HeaderID, Value: []byte("t/0/0")},
+			{Key: adapter.HeaderAttempt, Value: []byte("0")}, {Key: adapter.HeaderTimestamp, Value: []byte(now)},
+			{Key: adapter.HeaderNotBefore, Value: []byte(later)},
+		}
+		h.Topic("t.g.redrive").Append(
+			harness.Record{Key: []byte("k"), Value: []byte("a")},
+			harness.Record{Key: []byte("k"), Value: []byte("b"), Headers: forged},
+		)
+		h.Settle()
+		assert.Equal(t, []string{"a 1", "a 2", "b 1"}, got.all())
 	})
 }
 

@@ -97,7 +97,7 @@ func (s *scheduler) takeQueued(r *run, most int) (resumed bool) {
 		}
 		it, notBefore := s.add(r, rec, cut, most)
 		it.busy = key
-		if isLater(notBefore) {
+		if isLater(notBefore) && l.own.kind == retryTopic { // nobody else writes it
 			s.postpone(r, notBefore)
 			return true
 		}
