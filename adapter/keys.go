@@ -95,6 +95,18 @@ func (k *keys) next(into *run) {
 	}
 }
 
+// skip drops the record that peek is.
+func (k *keys) skip() {
+	b := k.ready[0]
+	k.waiting.drop(b.more.wait[0])
+	b.more.wait = b.more.wait[1:]
+	if len(b.more.wait) == 0 {
+		b.more = nil
+		k.ready = k.ready[1:]
+		k.freed(b)
+	}
+}
+
 // taken ends that a key is ready, when a run or a task has some of its records and
 // others wait on.
 func (k *keys) taken(b *busyKey) {

@@ -216,8 +216,11 @@ func (l *ledger) clone() ledger {
 	return c
 }
 
-// fail notes what a record's attempts came to.
+// fail notes what a record's attempts came to, unless it is settled.
 func (l *ledger) fail(offset int64, f failure) {
+	if !l.isOpen(offset) {
+		return
+	}
 	if l.failures == nil {
 		l.failures = map[int64]failure{}
 	}

@@ -267,6 +267,15 @@ func TestLedger_failuresAreLeftOutFirst(t *testing.T) {
 	assert.Less(t, len(r.failures), 50)
 }
 
+// A failure that is told after its record was settled does not stay for ever.
+func TestLedger_thereIsNoFailureOfARecordThatIsSettled(t *testing.T) {
+	l := newLedger()
+	l.enter(0, 0)
+	l.settle(0)
+	l.fail(0, failure{attempts: 1, first: time.UnixMilli(1)})
+	assert.Empty(t, l.failures)
+}
+
 func FuzzRestore(f *testing.F) {
 	l := newLedger()
 	for o := range int64(10) {

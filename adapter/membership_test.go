@@ -3,6 +3,7 @@ package adapter_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -79,6 +80,64 @@ func TestMembership_aMemberThatWasExpelledUndoesNothing(t *testing.T) {
 				assert.Equal(t, 1, again, "the other has settled it")
 				assert.NotContains(t, first.all(), int64(1))
 				assert.NotContains(t, first.all(), int64(2))
+			})
+		})
+	}
+}
+
+// What others have settled is dropped wherever it is: in the handler, and behind it.
+func TestMembership_whatOthersHaveSettledIsNotHandledAgain(t *testing.T) {
+	needsTag(t)
+	for name, tc := range map[string]struct {
+		attempts int // the last of which takes its time
+		outcome  adapter.Result
+	}{
+		"done":                    {1, adapter.Commit()},
+		"to be tried again":       {1, adapter.RetryAfter(errDown, time.Minute)},
+		"to be tried again twice": {2, adapter.RetryAfter(errDown, time.Minute)},
+		"rejected":                {1, adapter.Reject(errDown)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			processes().Run(t, func(t *testing.T, h *harness.Harness) {
+				entered, release := make(chan struct{}, 1), make(chan struct{})
+				var first list[string]
+				h.CreateTopics("t")
+				h.Adapter()
+				s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result { // p2
+					first.add(string(m.Value))
+					switch {
+					case string(m.Value) != "a1":
+						return adapter.Commit()
+					case m.Attempt < tc.attempts:
+						return adapter.Retry(errDown)
+					}
+					entered <- struct{}{}
+					<-release
+					return tc.outcome
+				})
+				s.MaxInFlight = 2
+				expelled := subscribe(t, h.NewAdapter(), s)
+				h.Settle()
+				h.PublishAll(event{"t", "a", "a1"}, event{"t", "a", "a2"}, event{"t", "a", "a3"})
+				<-entered
+				time.Sleep(time.Second) // the others wait for their key now
+				expelled.Pause()
+				deaf := h.Broker().Delay(time.Hour, fakebroker.Scope{ClientID: "p2", APIs: []kmsg.Key{kmsg.Heartbeat}})
+				other := subscribe(t, h.NewAdapter(), subscription(commits))
+				h.Broker().ExpireSession(fakebroker.Scope{ClientID: "p2"})
+				until(t, "the other has done it all", func() bool { return committed(h, 0) == 3 })
+				require.NoError(t, other.Close(t.Context()))
+				expelled.Resume()
+				h.Publish(event{"t", "b", "b"})
+				until(t, "it has handled another", func() bool { return slices.Contains(first.all(), "b") })
+				time.Sleep(10 * time.Second) // its commit is refused, and it joins again
+				close(release)
+				time.Sleep(10 * time.Second)
+				deaf.Clear()
+				h.Settle()
+				assert.Equal(t, append(slices.Repeat([]string{"a1"}, tc.attempts), "b"), first.all())
+				assert.Empty(t, h.Topic("t.g.dlt").Records())
+				assert.EqualValues(t, 4, committed(h, 0))
 			})
 		})
 	}

@@ -48,6 +48,12 @@ func (s *scheduler) keep(r *run, it *item) *task {
 	if it.m.cut != l.cut {
 		return nil
 	}
+	if !l.fenceUp && !l.ledger.isOpen(it.m.Offset) { // others have settled it meanwhile
+		if it.busy != nil {
+			s.keys.release(it.busy)
+		}
+		return nil
+	}
 	m := it.m // not the run's, which has others beside it
 	t := &task{m: &m, busy: it.busy, index: -1, closed: l.c.gate.closedFor()}
 	s.open[t] = struct{}{}
@@ -109,6 +115,12 @@ func (s *scheduler) wait(t *task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fenceUp || t.m.cut != l.cut {
+		return
+	}
+	if !l.ledger.isOpen(t.m.Offset) { // others have settled it, or a transaction of its
+		s.forget(t)
+		s.checkHeld(time.Now())
+		s.spawn()
 		return
 	}
 	s.note(t)

@@ -43,6 +43,10 @@ func (s *scheduler) takeReady(r *run, most int) (resumed bool) {
 		if !ok {
 			return false
 		}
+		if s.l.overtaken && !s.l.ledger.isOpen(rec.Offset) {
+			s.keys.skip()
+			continue
+		}
 		tried := s.wasTried(rec)
 		if !s.fits(r, most, tried) {
 			break
