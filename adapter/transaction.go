@@ -27,12 +27,18 @@ const (
 	// maxTransaction is how long brokers let one be open (transaction.max.timeout.ms),
 	// unless they say otherwise.
 	maxTransaction = 15 * time.Minute
+	// stuckPause is for how long no record goes to a partition that took none in time,
+	// and stuckPatience how long it has then: whatever else is to be moved or
+	// committed waits as long.
+	stuckPause    = 30 * time.Second
+	stuckPatience = 5 * time.Second
 )
 
 var (
 	errFencedOff = errors.New("the partition was taken away")
 	errInDoubt   = errors.New("it is not known whether the transaction before was committed")
 	errNoPlace   = errors.New("that it is settled does not fit into the metadata of a commit (offset.metadata.max.bytes), until records before it are settled")
+	errStuck     = errors.New("the partition that it goes to takes no records")
 	errNoMember  = errors.New("the consumer is not a member of its group at the moment")
 )
 
@@ -65,7 +71,10 @@ type transactions struct {
 	implicit bool               // the brokers add the group to a transaction by themselves (KIP-890)
 	open     bool               // a transaction of a producer that is gone may be open
 	doubtful *passageOver       // the last transaction, while it is not known how it ended
-	closed   bool
+	// stuck are the partitions that took no record in time, and when they are tried
+	// again.
+	stuck  map[topicPartition]time.Time
+	closed bool
 }
 
 // crossing is a record on its way in a transaction.
@@ -77,6 +86,12 @@ type crossing struct {
 	// err is what kept this one, and not the whole transaction.
 	err  error
 	done chan error // has room for what came of it
+}
+
+// to is the partition that the record goes to.
+func (x *crossing) to() topicPartition {
+	partition, _ := chosen(&x.v.record)
+	return topicPartition{x.v.record.Topic, int32(partition)}
 }
 
 // finish tells what came of a crossing. Only the first word counts.
@@ -94,7 +109,10 @@ type passageOver struct {
 }
 
 func newTransactions(c *Consumer) *transactions {
-	t := &transactions{c: c, id: transactionalID(c.sub.Group, c.sub.InstanceID), wake: make(chan struct{}, 1)}
+	t := &transactions{
+		c: c, id: transactionalID(c.sub.Group, c.sub.InstanceID), wake: make(chan struct{}, 1),
+		stuck: map[topicPartition]time.Time{},
+	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	return t
 }
@@ -173,7 +191,8 @@ func (t *transactions) run() {
 	}
 }
 
-// carry takes some records across. One that cannot go does not keep the others.
+// carry takes some records across, at last those that go to partitions which were
+// stuck.
 func (t *transactions) carry(batch []*crossing) {
 	select {
 	case t.c.commit <- struct{}{}:
@@ -184,8 +203,26 @@ func (t *transactions) carry(batch []*crossing) {
 		}
 		return
 	}
+	var usual, last []*crossing
+	for _, x := range batch {
+		switch again, stuck := t.stuck[x.to()]; {
+		case !stuck:
+			usual = append(usual, x)
+		case time.Now().Before(again):
+			x.finish(&TimeoutError{Err: errStuck})
+		default:
+			last = append(last, x)
+		}
+	}
+	t.carryFor(usual, t.c.a.cfg.PublishTimeout)
+	t.carryFor(last, min(t.c.a.cfg.PublishTimeout, stuckPatience))
+}
+
+// carryFor takes records across that have so long to get onto their topics. One that
+// cannot go does not keep the others.
+func (t *transactions) carryFor(batch []*crossing, patience time.Duration) {
 	for len(batch) > 0 {
-		err := t.transact(batch)
+		err := t.transact(batch, patience)
 		for _, x := range batch {
 			if x.err != nil {
 				x.finish(x.err)
@@ -204,7 +241,7 @@ func (t *transactions) carry(batch []*crossing) {
 }
 
 // transact takes records across in one transaction, or none of them.
-func (t *transactions) transact(batch []*crossing) error {
+func (t *transactions) transact(batch []*crossing, patience time.Duration) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.ctx, t.c.a.cfg.PublishTimeout)
 	defer cancel()
@@ -213,7 +250,7 @@ func (t *transactions) transact(batch []*crossing) error {
 		batch, err = t.admit(ctx, batch)
 	}
 	if err == nil && len(batch) > 0 {
-		if err = t.attempt(ctx, batch); err != nil {
+		if err = t.attempt(ctx, batch, patience); err != nil {
 			t.discard()
 			// What is left open holds up others, and doubt this consumer.
 			limit, cancel := context.WithTimeout(t.ctx, lastWords)
@@ -255,11 +292,11 @@ func (t *transactions) admit(ctx context.Context, batch []*crossing) ([]*crossin
 }
 
 // attempt is transact, up to what fails.
-func (t *transactions) attempt(ctx context.Context, batch []*crossing) error {
+func (t *transactions) attempt(ctx context.Context, batch []*crossing, patience time.Duration) error {
 	if err := t.cl.BeginTransaction(); err != nil {
 		return t.failure(ctx, "begin a transaction", err)
 	}
-	if err := t.produce(ctx, batch); err != nil {
+	if err := t.produce(ctx, batch, patience); err != nil {
 		return err
 	}
 	commits, err := t.commitOffsets(ctx, batch)
@@ -328,36 +365,57 @@ func (l *lane) isOver(m *Message) bool {
 	return m.cut == l.cut && !l.fenceUp && !l.ledger.isOpen(m.Offset)
 }
 
-// produce puts the records on their topics.
-func (t *transactions) produce(ctx context.Context, batch []*crossing) error {
+// produce puts the records on their topics. Where it takes too long, those that go to
+// partitions which have not acknowledged all of theirs are kept.
+func (t *transactions) produce(ctx context.Context, batch []*crossing, patience time.Duration) error {
 	start := time.Now()
-	acked := make(chan struct{}, len(batch))
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	acked := make(chan int, len(batch))
 	errs := make([]error, len(batch)) // each is written before acked has it
+	missing := map[int]bool{}
 	for i, x := range batch {
+		missing[i] = true
 		r := x.v.record
 		leave, err := t.c.a.limits.enter(ctx, &r, x.v.alone)
 		if err != nil {
-			return &TimeoutError{Err: errors.New("too much is on its way to the partition")}
+			break
 		}
-		partition, _ := chosen(&r)
-		r.Context = withPartition(context.Background(), int32(partition)) // its end is the producer's
+		r.Context = withPartition(context.Background(), x.to().partition) // its end is the producer's
 		x.out = &r
 		t.cl.Produce(r.Context, x.out, func(_ *kgo.Record, err error) {
 			leave()
 			errs[i] = err
-			acked <- struct{}{}
+			acked <- i
 		})
 	}
-	for range batch {
+	for len(missing) > 0 && ctx.Err() == nil {
 		select {
-		case <-acked:
+		case i := <-acked:
+			delete(missing, i)
+			if errors.Is(errs[i], kgo.ErrRecordTimeout) {
+				t.stuck[batch[i].to()] = time.Now().Add(stuckPause)
+			}
 		case <-ctx.Done():
-			return t.failure(ctx, "publish in a transaction", ctx.Err())
 		}
+	}
+	if len(missing) > 0 {
+		late := map[topicPartition]bool{}
+		for i := range missing {
+			late[batch[i].to()] = true
+			t.stuck[batch[i].to()] = time.Now().Add(stuckPause)
+		}
+		for _, x := range batch {
+			if late[x.to()] {
+				x.err = &TimeoutError{After: time.Since(start).Round(time.Millisecond), Err: errStuck}
+			}
+		}
+		return errStuck
 	}
 	failed := false
 	for i, x := range batch {
 		if errs[i] == nil {
+			delete(t.stuck, x.to())
 			continue
 		}
 		failed = true
@@ -407,8 +465,9 @@ func (t *transactions) commitOffsets(ctx context.Context, batch []*crossing) ([]
 	if refuseUntold(batch, commits) {
 		return nil, errNoPlace
 	}
-	longest := 0
+	of := map[topicPartition]laneCommit{}
 	for _, c := range commits {
+		of[c.lane.tp] = c
 		topic := kmsg.NewTxnOffsetCommitRequestTopic()
 		topic.Topic = c.lane.tp.topic
 		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
@@ -416,7 +475,6 @@ func (t *transactions) commitOffsets(ctx context.Context, batch []*crossing) ([]
 		if c.metadata != "" {
 			p.Metadata = &c.metadata
 		}
-		longest = max(longest, len(c.metadata))
 		i := slices.IndexFunc(req.Topics, func(has kmsg.TxnOffsetCommitRequestTopic) bool { return has.Topic == topic.Topic })
 		if i < 0 {
 			i, req.Topics = len(req.Topics), append(req.Topics, topic)
@@ -431,17 +489,26 @@ func (t *transactions) commitOffsets(ctx context.Context, batch []*crossing) ([]
 	if resp.Version < fences {
 		return nil, t.failure(ctx, "commit in a transaction", kerr.UnsupportedVersion)
 	}
+	var refused error
 	for _, topic := range resp.Topics {
 		for _, p := range topic.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				if errors.Is(err, kerr.OffsetMetadataTooLarge) {
-					t.c.shortenMetadata(longest)
+			err := kerr.ErrorForCode(p.ErrorCode)
+			if err == nil {
+				continue
+			}
+			c := of[topicPartition{topic.Topic, p.Partition}]
+			if errors.Is(err, kerr.OffsetMetadataTooLarge) {
+				t.c.shortenMetadata(len(c.metadata))
+			}
+			refused = t.failure(ctx, fmt.Sprintf("commit topic %q partition %d in a transaction", topic.Topic, p.Partition), err)
+			for _, x := range batch {
+				if x.l == c.lane {
+					x.err = refused
 				}
-				return nil, t.failure(ctx, fmt.Sprintf("commit topic %q partition %d in a transaction", topic.Topic, p.Partition), err)
 			}
 		}
 	}
-	return commits, nil
+	return commits, refused
 }
 
 // commitsWith is what is to be committed once the records are settled.

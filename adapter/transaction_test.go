@@ -419,6 +419,31 @@ func TestExactlyOnceHops_ofARecordThatTheMetadataHasNoPlaceFor(t *testing.T) {
 	})
 }
 
+// A partition of the retry topic that takes no records keeps those that go there, and
+// for long nobody else.
+func TestExactlyOnceHops_toAPartitionThatIsStuck(t *testing.T) {
+	needsTag(t)
+	harness.Config{Partitions: 2}.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t")
+		h.Subscribe(hopping(fails))
+		h.Settle()
+		s := produceTo("t.g.retry.1m")
+		s.Partitions = []int32{0}
+		stuck := h.Broker().Refuse(kerr.NotLeaderForPartition, s)
+		var recs []harness.Record
+		for i := range 40 {
+			recs = append(recs, h.PublishAll(at(0, fmt.Sprint("a", i)), at(1, fmt.Sprint("b", i)))...)
+			time.Sleep(10 * time.Second)
+			if moved := len(readCommitted(t, h, "t.g.retry.1m")); i > 4 {
+				require.GreaterOrEqual(t, moved, i, "those that go to the other partition")
+			}
+		}
+		stuck.Clear()
+		h.Settle()
+		once(t, h, recs)
+	})
+}
+
 // One record that cannot go keeps no other.
 func TestExactlyOnceHops_ofOneThatIsTooLarge(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
