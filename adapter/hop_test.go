@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -12,8 +13,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/adapter"
+	"example.com/kafkatest/fakebroker"
 	"example.com/kafkatest/harness"
 )
 
@@ -92,6 +95,35 @@ func TestHop_isDueWhenItsTopicSays(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		h.Settle()
+	})
+}
+
+// The broker's clock was an hour ahead of this one when it took a record, or this one
+// has jumped back since.
+func TestHop_isLateByAClockThatJumpsBackAndNeverLost(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t")
+		// A topic with LogAppendTime would be given this clock's time.
+		require.NoError(t, h.Broker().CreateTopic(fakebroker.Topic{Name: "t.g.retry.10m", Configs: map[string]string{
+			"message.timestamp.type": "CreateTime", "message.timestamp.after.max.ms": fmt.Sprint(math.MaxInt64), "max.message.bytes": "2000000",
+		}}))
+		unread := h.Broker().Refuse(kerr.TopicAuthorizationFailed, fakebroker.Scope{APIs: []kmsg.Key{kmsg.DescribeConfigs}})
+		start := time.Now()
+		var handled list[string]
+		s := tiered(func(_ context.Context, m *adapter.Message) adapter.Result {
+			handled.add(fmt.Sprint(string(m.Value), " after ", time.Since(start).Round(time.Second)))
+			return adapter.Commit()
+		}, 10*time.Minute)
+		h.Subscribe(s)
+		unread.Clear()
+		recs := h.Topic("t.g.retry.10m").Append(
+			harness.Record{Value: []byte("ahead"), Timestamp: start.Add(time.Hour)},
+			harness.Record{Value: []byte("right"), Timestamp: start})
+		h.Settle()
+		assert.Equal(t, []string{"ahead after 1h10m0s", "right after 1h10m0s"}, handled.all())
+		for _, r := range recs {
+			assert.Equal(t, harness.Committed, h.Fate(r).Kind)
+		}
 	})
 }
 

@@ -294,6 +294,10 @@ func (l *lane) message(m *Message, r *kgo.Record, cut int) (notBefore time.Time)
 
 // due is when a record may be handled. The records of a retry topic are in the
 // order in which the broker took them, and wait for as long as each other.
+//
+// Their time is the broker's, and is held against the clock of this process. Where
+// that is behind, or jumps back, they are late by the difference, and so are those
+// behind them; none is lost, for none is settled before it has run.
 func (l *lane) due(r *kgo.Record) time.Time {
 	if l.own.kind != retryTopic {
 		return time.Time{}

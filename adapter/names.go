@@ -3,6 +3,7 @@ package adapter
 import (
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,10 @@ import (
 const (
 	// maxTopicName is the longest name that Kafka allows a topic.
 	maxTopicName = 249
+	// maxGroupName is the longest name of a group that is accepted: the protocol's
+	// strings have 32767 bytes at most, and there are names that begin with a group's,
+	// such as RetryGroup's, and transactional ids.
+	maxGroupName = math.MaxInt16 - 127
 	// ownHash is how long the hash of a cut name is, with a hyphen.
 	ownHash = 17
 )

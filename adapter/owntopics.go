@@ -190,7 +190,9 @@ func (t ownTopic) verify(have, source, letters map[string]string) error {
 	switch t.kind {
 	case retryTopic:
 		if finite && keep <= t.delay.Milliseconds() {
-			return mismatch("retention.ms", fmt.Sprintf("longer than the delay, %v", t.delay))
+			return fmt.Errorf("%w: %w",
+				&ConfigError{Field: "Subscription.Retry.Tiers", Problem: fmt.Sprintf("has %v, and the topic for it does not keep records for that long", t.delay)},
+				mismatch("retention.ms", fmt.Sprintf("longer than the delay, %v", t.delay)))
 		}
 		if p, ok := have["message.timestamp.type"]; ok && p != "LogAppendTime" {
 			return mismatch("message.timestamp.type", "LogAppendTime")

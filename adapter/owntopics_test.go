@@ -123,6 +123,12 @@ func TestOwnTopics_thatCannotServeAreRefused(t *testing.T) {
 				require.ErrorIs(t, err, adapter.ErrTopicMismatch)
 				assert.Equal(t, []string{c.topic, c.field, c.have}, []string{mismatch.Topic, mismatch.Field, mismatch.Have})
 				assert.NotEmpty(t, mismatch.Want)
+				var bad *adapter.ConfigError
+				tooLong := c.have == "3600000" // a delay than its topic keeps records
+				if require.Equal(t, tooLong, errors.As(err, &bad)); tooLong {
+					assert.Equal(t, "Subscription.Retry.Tiers", bad.Field)
+					assert.Contains(t, err.Error(), "retention.ms")
+				}
 				assert.False(t, adapter.Retryable(err))
 			})
 		})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 var ErrDeliveryLimit = errors.New("the share group has delivered it as often as it may (share.delivery.count.limit)")
 
 const (
-	// usualDeliveries is how often a share group delivers a record, unless it is
-	// known to be configured otherwise.
+	// usualDeliveries is Kafka's default of how often a share group delivers a
+	// record, for where neither group nor broker tells.
 	usualDeliveries = 5
 	// usualIdle is after how long the client closes a connection that nothing passes
 	// on. The records that came by it are then released.
@@ -506,7 +507,7 @@ func (s *sharing) status(to *Status) {
 // ensureShareGroup sets where a share group starts, or verifies it, and finds out how
 // often it delivers a record.
 func (a *Adapter) ensureShareGroup(ctx context.Context, s *subscription) error {
-	const reset, limit = "share.auto.offset.reset", "share.delivery.count.limit"
+	const reset, limit = "share.auto.offset.reset", deliveryLimit
 	want := "earliest"
 	if s.StartFrom == FromLatest {
 		want = "latest"
@@ -518,9 +519,10 @@ func (a *Adapter) ensureShareGroup(ctx context.Context, s *subscription) error {
 		if err != nil {
 			return err
 		}
-		s.deliveries = usualDeliveries
-		if n, ok := milliseconds(have[limit]); ok {
-			s.deliveries = int(n)
+		if s.deliveries == 0 {
+			if s.deliveries, err = a.deliveries(ctx, have[limit]); err != nil {
+				return err
+			}
 		}
 		switch {
 		case have[reset] == want:
@@ -540,17 +542,55 @@ func (a *Adapter) ensureShareGroup(ctx context.Context, s *subscription) error {
 	}
 }
 
+// deliveryLimit is the configuration of a share group that limits its deliveries of a
+// record, which it has since Apache Kafka 4.3 (KIP-1240). Before, and where the group
+// does not set it, the brokers' holds.
+const deliveryLimit = "share.delivery.count.limit"
+
+// deliveries is how often a group delivers a record, by the value of its
+// deliveryLimit, which is empty where it has none.
+func (a *Adapter) deliveries(ctx context.Context, ofGroup string) (int, error) {
+	if n, ok := milliseconds(ofGroup); ok {
+		return int(n), nil
+	}
+	brokers, err := a.admin.ListBrokers(ctx)
+	if err == nil && len(brokers) == 0 {
+		err = kerr.BrokerNotAvailable
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find out how often share groups deliver a record: %w", a.adminError(ctx, err))
+	}
+	const limit = "group." + deliveryLimit
+	have, err := a.resourceConfigs(ctx, kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(brokers[0].NodeID)), limit)
+	if err != nil {
+		return 0, fmt.Errorf("describe %s of the brokers: %w", limit, err)
+	}
+	if n, ok := milliseconds(have[limit]); ok {
+		return int(n), nil
+	}
+	return usualDeliveries, nil
+}
+
 func (a *Adapter) groupConfigs(ctx context.Context, group string, names ...string) (map[string]string, error) {
+	have, err := a.resourceConfigs(ctx, kmsg.ConfigResourceTypeGroupConfig, group, names...)
+	if err != nil {
+		return nil, fmt.Errorf("describe the configuration of share group %q: %w", group, err)
+	}
+	return have, nil
+}
+
+// resourceConfigs are the values in force for some configurations of a resource.
+func (a *Adapter) resourceConfigs(ctx context.Context, of kmsg.ConfigResourceType, name string, keys ...string) (map[string]string, error) {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	r := kmsg.NewDescribeConfigsRequestResource()
-	r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeGroupConfig, group, names
+	r.ResourceType, r.ResourceName, r.ConfigNames = of, name, keys
 	req.Resources = append(req.Resources, r)
 	resp, err := req.RequestWith(ctx, a.cl)
 	if err == nil && len(resp.Resources) == 1 {
 		err = kerr.ErrorForCode(resp.Resources[0].ErrorCode)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("describe the configuration of share group %q: %w", group, a.adminError(ctx, err))
+		return nil, a.adminError(ctx, err)
 	}
 	values := map[string]string{}
 	for _, res := range resp.Resources {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/adapter"
@@ -143,6 +146,61 @@ func TestShareGroup_givesUpBeforeTheGroupArchives(t *testing.T) {
 		require.ErrorAs(t, f.Err, &attempts)
 		assert.Equal(t, 4, attempts.Attempts)
 	})
+}
+
+// olderGroups is a connection to brokers like Apache Kafka 4.2, whose groups have no
+// delivery limit of their own: nobody can ask for it by its name.
+type olderGroups struct{ net.Conn }
+
+func (c olderGroups) Write(b []byte) (int, error) {
+	const name, ofBroker, none = "share.delivery.count.limit", "group.share.delivery.count.limit", "share.delivery.count.LIMIT"
+	text := string(b)
+	if !strings.Contains(text, ofBroker) {
+		text = strings.ReplaceAll(text, name, none)
+	}
+	return c.Conn.Write([]byte(text))
+}
+
+func TestShareGroup_withoutALimitOfItsOwnTheBrokersHolds(t *testing.T) {
+	config := map[string]string{"group.share.delivery.count.limit": "3"}
+	for name, through := range map[string]func(net.Conn) net.Conn{
+		"4.3": func(c net.Conn) net.Conn { return c },
+		"4.2": func(c net.Conn) net.Conn { return olderGroups{c} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			harness.Config{Broker: fakebroker.Config{BrokerConfig: config}}.Run(t, func(t *testing.T, h *harness.Harness) {
+				h.CreateTopics("t")
+				dial := h.Broker().Dialer()
+				a, err := adapter.New(adapter.Config{ClientOptions: append(h.Broker().ClientOptions(), kgo.Dialer(
+					func(ctx context.Context, network, addr string) (net.Conn, error) {
+						c, err := dial(ctx, network, addr)
+						if err != nil {
+							return nil, err
+						}
+						return through(c), nil
+					}))})
+				require.NoError(t, err)
+				defer func() { require.NoError(t, a.Close(t.Context())) }()
+				given := make(chan error, 1)
+				s := sharing(fails)
+				s.OnReject = func(_ context.Context, _ *adapter.Message, cause error) error {
+					given <- cause
+					return nil
+				}
+				_, err = a.Subscribe(t.Context(), s)
+				require.NoError(t, err)
+				require.NoError(t, a.Publish(t.Context(), event{"t", "k", "v"}))
+				cause := errors.New("nobody was given it: the group has archived it")
+				select {
+				case cause = <-given:
+				case <-time.After(time.Hour):
+				}
+				var attempts *adapter.AttemptsError
+				require.ErrorAs(t, cause, &attempts)
+				assert.Equal(t, 2, attempts.Attempts, "the third delivery would be the last")
+			})
+		})
+	}
 }
 
 func TestShareGroup_hopsWhenADelayIsWantedAndBeforeTheLimit(t *testing.T) {
@@ -433,6 +491,7 @@ func TestShareGroup_whatItCannotHaveIsRefused(t *testing.T) {
 			"ExactlyOnceHops": func(s *adapter.Subscription) { s.ExactlyOnceHops = true },
 			"CountBeforeRun":  func(s *adapter.Subscription) { s.CountBeforeRun = true },
 			"MaxHeldRecords":  func(s *adapter.Subscription) { s.MaxHeldRecords = 3 },
+			"MaxHeldAge":      func(s *adapter.Subscription) { s.MaxHeldAge = time.Hour },
 			"OnHeldLimit": func(s *adapter.Subscription) {
 				s.OnHeldLimit, s.Retry.Tiers = adapter.Hop, []time.Duration{time.Minute}
 			},

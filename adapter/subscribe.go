@@ -179,9 +179,12 @@ func (s Subscription) check() error {
 	bad := func(field, problem string) error {
 		return &ConfigError{Field: "Subscription." + field, Problem: problem}
 	}
+	const holdsNone = "is not for Mode ShareGroup, which holds no records"
 	switch {
 	case s.Group == "":
 		return bad("Group", "is empty: a consumer group is required, for without one nothing can be committed")
+	case len(s.Group) > maxGroupName:
+		return bad("Group", fmt.Sprintf("is a name of %d bytes: give one of %d at most", len(s.Group), maxGroupName))
 	case len(s.Topics) == 0:
 		return bad("Topics", "is empty: name at least one topic")
 	case slices.Contains(s.Topics, ""):
@@ -212,8 +215,12 @@ func (s Subscription) check() error {
 		return bad("CountBeforeRun", "is not for Mode ShareGroup, which counts deliveries by itself")
 	case s.Mode == ShareGroup && s.Retry.MaxAge != 0:
 		return bad("Retry.MaxAge", "is not for Mode ShareGroup, which does not know when a record has failed first")
-	case s.Mode == ShareGroup && (s.MaxHeldRecords != 0 || s.MaxHeldAge != 0 || s.OnHeldLimit != Block):
-		return bad(map[bool]string{true: "OnHeldLimit", false: "MaxHeldRecords"}[s.OnHeldLimit != Block], "is not for Mode ShareGroup, which holds no records")
+	case s.Mode == ShareGroup && s.OnHeldLimit != Block:
+		return bad("OnHeldLimit", holdsNone)
+	case s.Mode == ShareGroup && s.MaxHeldRecords != 0:
+		return bad("MaxHeldRecords", holdsNone)
+	case s.Mode == ShareGroup && s.MaxHeldAge != 0:
+		return bad("MaxHeldAge", holdsNone)
 	case s.ExactlyOnceHops && s.OnReject != nil && len(s.Retry.Tiers) == 0:
 		return bad("ExactlyOnceHops", "has nothing to move: without Retry.Tiers no record goes to a retry topic, and OnReject takes what would go to the dead-letter topic")
 	case s.InstanceID != "" && s.Mode == ShareGroup:

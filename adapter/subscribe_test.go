@@ -2,6 +2,7 @@ package adapter_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,13 +25,20 @@ func TestSubscribe_refusesWhatCannotWork(t *testing.T) {
 			change func(*adapter.Subscription)
 		}{
 			{"Subscription.Group", func(s *adapter.Subscription) { s.Group = "" }},
+			{"Subscription.Group", func(s *adapter.Subscription) { s.Group = strings.Repeat("g", 32641) }},
 			{"Subscription.Topics", func(s *adapter.Subscription) { s.Topics = nil }},
 			{"Subscription.Topics", func(s *adapter.Subscription) { s.Topics = []string{"t", ""} }},
 			{"Subscription.Handler", func(s *adapter.Subscription) { s.Handler = nil }},
+			{"Subscription.MaxInFlight", func(s *adapter.Subscription) { s.MaxInFlight = -1 }},
+			{"Subscription.MaxHeldRecords", func(s *adapter.Subscription) { s.MaxHeldRecords = -1 }},
+			{"Subscription.MaxHeldAge", func(s *adapter.Subscription) { s.MaxHeldAge = -1 }},
 			{"Subscription.StartFrom", func(s *adapter.Subscription) { s.StartFrom = 7 }},
 			{"Subscription.Retry.Attempts", func(s *adapter.Subscription) { s.Retry.Attempts = -1 }},
 			{"Subscription.Retry.MinBackoff", func(s *adapter.Subscription) { s.Retry.MinBackoff = -1 }},
 			{"Subscription.Retry.MaxBackoff", func(s *adapter.Subscription) { s.Retry.MaxBackoff = -1 }},
+			{"Subscription.Retry.InPlace", func(s *adapter.Subscription) { s.Retry.InPlace = -1 }},
+			{"Subscription.Retry.MaxAge", func(s *adapter.Subscription) { s.Retry.MaxAge = -1 }},
+			{"Subscription.Retry.HandlerTimeout", func(s *adapter.Subscription) { s.Retry.HandlerTimeout = -1 }},
 			{"Subscription.Retry.MaxBackoff", func(s *adapter.Subscription) {
 				s.Retry.MinBackoff, s.Retry.MaxBackoff = time.Minute, time.Second
 			}},
@@ -48,6 +56,17 @@ func TestSubscribe_refusesWhatCannotWork(t *testing.T) {
 		assert.Equal(t, "BatchSubscription.Handler", bad.Field)
 		_, err = h.Adapter().SubscribeBatch(t.Context(), adapter.BatchSubscription{Topics: []string{"t"}, Handler: batches(nil).Handler})
 		require.ErrorAs(t, err, &bad)
+	})
+}
+
+func TestSubscribe_aGroupsNameMayBeAlmostAsLongAsAString(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		s := subscription(commits)
+		s.Group = strings.Repeat("g", 32640)
+		h.Subscribe(s)
+		rec := h.Publish(event{"t", "", ""})
+		h.Settle()
+		assert.Equal(t, harness.Committed, h.Fate(rec).Kind)
 	})
 }
 
