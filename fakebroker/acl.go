@@ -158,7 +158,7 @@ func (c Config) checkUsers() error {
 		}
 	}
 	if c.AllowEveryone && c.DataDir != "" {
-		return badConfig("AllowEveryone", "it cannot be kept in a DataDir; leave one of them out")
+		return badConfig("AllowEveryone", "ACLs are on by it and it cannot be kept: leave out DataDir or this")
 	}
 	for _, name := range c.Superusers {
 		if name = strings.TrimPrefix(name, userPrefix); name == "" || name == inspector {

@@ -235,14 +235,20 @@ func (c Config) withDefaults() (Config, error) {
 // withBrokers counts the brokers.
 func (c Config) withBrokers() (Config, error) {
 	type count struct {
-		field, what string
-		n           int
+		field, one, many string
+		n                int
 	}
-	counts := []count{{"Listen", "addresses in Listen", len(c.Listen)}}
+	text := func(n int, one, many string) string {
+		if n == 1 {
+			many = one
+		}
+		return fmt.Sprintf("%d %s", n, many)
+	}
+	counts := []count{{"Listen", "address in Listen", "addresses in Listen", len(c.Listen)}}
 	for _, l := range c.Listeners {
-		counts = append(counts, count{"Listen", "addresses of a listener", len(l.Listen)})
+		counts = append(counts, count{"Listen", "address of a listener", "addresses of a listener", len(l.Listen)})
 	}
-	counts = append(counts, count{"NodeIDs", "node ids", len(c.NodeIDs)}, count{"Racks", "racks", len(c.Racks)})
+	counts = append(counts, count{"NodeIDs", "node id", "node ids", len(c.NodeIDs)}, count{"Racks", "rack", "racks", len(c.Racks)})
 	asked := c.Brokers
 	for _, n := range counts {
 		c.Brokers = cmp.Or(c.Brokers, n.n)
@@ -251,13 +257,15 @@ func (c Config) withBrokers() (Config, error) {
 	if c.Brokers < 0 || c.Brokers > maxBrokers {
 		return c, badConfig("Brokers", "%d brokers; use 1 to %d", c.Brokers, maxBrokers)
 	}
+	brokers := text(c.Brokers, "broker", "brokers")
 	for _, n := range counts {
+		given := text(n.n, n.one, n.many)
 		switch {
 		case n.n == 0 || n.n == c.Brokers:
 		case asked > 0:
-			return c, badConfig("Brokers", "%d brokers for %d %s; leave one of the two out", asked, n.n, n.what)
+			return c, badConfig("Brokers", "%s for %s; leave one of the two out", brokers, given)
 		default:
-			return c, badConfig(n.field, "%d %s for %d brokers; give one for each", n.n, n.what, c.Brokers)
+			return c, badConfig(n.field, "%s for %s; give one for each", given, brokers)
 		}
 	}
 	seen := make(map[int32]bool)

@@ -32,7 +32,9 @@ func TestTopics(t *testing.T) {
 
 	equal(t, "twice", problem(t, c.CreateTopic(t.Context(), controlclient.Topic{Name: "audit"})).Status, http.StatusConflict)
 	noError(t, c.DeleteTopic(t.Context(), "audit"))
-	equal(t, "gone", problem(t, c.DeleteTopic(t.Context(), "audit")).Status, http.StatusNotFound)
+	gone := problem(t, c.DeleteTopic(t.Context(), "audit"))
+	equal(t, "gone", gone.Status, http.StatusNotFound)
+	equal(t, "why", gone.Detail, `there is no topic "audit"`)
 	_, err = c.Topic(t.Context(), "audit")
 	equal(t, "gone", problem(t, err).Status, http.StatusNotFound)
 	equal(t, "topics", len(b.Topics()), 2)

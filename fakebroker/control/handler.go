@@ -2,6 +2,7 @@ package control
 
 import (
 	_ "embed" // openapi.json
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -124,6 +125,9 @@ func newHandler(b *fakebroker.Broker, c Config) http.Handler {
 		}
 		mux.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
 			status, answer, err := a.answer(r, req)
+			if topic := req.PathValue("topic"); topic != "" && errors.Is(err, fakebroker.ErrUnknownTopic) {
+				err = problemf(http.StatusNotFound, "", "there is no topic %q", topic)
+			}
 			if err != nil {
 				refuse(w, err)
 				return

@@ -117,7 +117,7 @@ func (c *redriveCommand) Run(s streams) (err error) {
 	if ctx.Err() != nil {
 		failure = errors.New("interrupted: run it again to go on")
 	}
-	if err := misused(failure, spec); err != nil {
+	if err := inItsTerms(failure, spec); err != nil {
 		return err
 	}
 	out.last(c.tally(tally))
@@ -127,13 +127,14 @@ func (c *redriveCommand) Run(s streams) (err error) {
 	return either(failure, out.broken())
 }
 
-// misused is a failure that the command line is the cause of, in its terms, or nil.
-func misused(failure error, s adapter.RedriveSpec) error {
+// inItsTerms is a failure that the command line knows a better text for, or nil. What
+// it says itself is wrong usage; a topic may be missing on this cluster only.
+func inItsTerms(failure error, s adapter.RedriveSpec) error {
 	var unknown *adapter.UnknownTopicError
 	var bad *adapter.ConfigError
 	switch letters := adapter.DeadLetterTopic(s.Topic, s.Group); {
 	case errors.As(failure, &unknown) && unknown.Topic == letters:
-		return usagef("group %q has no dead letters of topic %q: there is no topic %q", s.Group, s.Topic, letters)
+		return fmt.Errorf("group %q has no dead letters of topic %q: there is no topic %q", s.Group, s.Topic, letters)
 	case errors.As(failure, &bad) && bad.Field == "RedriveSpec.Partitions":
 		return usagef("--partition %s", bad.Problem)
 	case errors.As(failure, &bad) && bad.Field == "RedriveSpec.Topic":

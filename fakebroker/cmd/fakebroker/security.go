@@ -79,6 +79,11 @@ func (s settings) tls() (*tls.Config, error) {
 	case s.TLSCert == "":
 		return nil, mistake{errors.New("TLS needs a certificate: give --tls-cert and --tls-key, or --tls-dir for one made at start")}
 	default:
+		for _, given := range [][2]string{{"tls-cert", s.TLSCert}, {"tls-key", s.TLSKey}} {
+			if _, err := os.ReadFile(given[1]); err != nil {
+				return nil, s.wrong(given[0], "%w", err)
+			}
+		}
 		pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
 		if err != nil {
 			return nil, mistake{fmt.Errorf("%s %s and %s %s cannot be used together: %w", s.name("tls-cert"), s.TLSCert, s.name("tls-key"), s.TLSKey, err)}
@@ -108,7 +113,7 @@ func (s settings) tls() (*tls.Config, error) {
 	case "required":
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	default:
-		return nil, s.wrong("tls-client-auth", "%q is none of none, requested and required", s.TLSClientAuth)
+		return nil, s.wrong("tls-client-auth", "%q is not one of: none, requested, required", s.TLSClientAuth)
 	}
 	if c.ClientAuth != tls.NoClientCert && s.TLSClientCA == "" && s.TLSDir == "" {
 		return nil, s.wrong("tls-client-auth", "nobody says whose certificates clients show; give --tls-client-ca")

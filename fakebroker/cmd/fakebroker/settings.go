@@ -193,6 +193,9 @@ func (s settings) inSettings(err error) error {
 		"NodeIDs": "node-id", "Racks": "rack", "AsVersion": "as-version", "Topics": "topic", "DataDir": "data-dir",
 		"TLS": "tls-cert", "TLSDir": "tls-dir", "BrokerConfig": "broker-config", "SASL": s.usersFrom(), "ACLs": "acl", "Superusers": "super-user", "AllowEveryone": "allow-everyone-if-no-acl-found",
 	}
+	if bad.Field == "AllowEveryone" { // whose text is of the other one's field
+		return s.wrong(names[bad.Field], "ACLs are on by it and it cannot be kept: leave out %s or this", s.name("data-dir"))
+	}
 	if name, known := names[bad.Field]; known {
 		return s.wrong(name, "%w", bad.Err)
 	}

@@ -32,13 +32,29 @@ type flags struct {
 	Dir      string            `help:"Empty folder for data and logs, which is kept." placeholder:"DIR"`
 }
 
+// errUsage is wrapped by what is wrong with the command line.
+var errUsage = errors.New("see kafka --help")
+
 func main() {
-	var f flags
-	kong.Parse(&f, kong.Name("kafka"), kong.Description("Apache Kafka "+kafka.Version()+" on loopback, until interrupted."))
-	if err := run(f, os.Stdout); err != nil {
+	if err := parseAndRun(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "kafka:", err)
+		if errors.Is(err, errUsage) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
+}
+
+func parseAndRun(args []string, stdout io.Writer) error {
+	var f flags
+	parser, err := kong.New(&f, kong.Name("kafka"), kong.Description("Apache Kafka "+kafka.Version()+" on loopback, until interrupted."))
+	if err != nil {
+		return err
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return fmt.Errorf("%w (%w)", err, errUsage)
+	}
+	return run(f, stdout)
 }
 
 func run(f flags, stdout io.Writer) error {
@@ -48,7 +64,7 @@ func run(f flags, stdout io.Writer) error {
 	for i, u := range f.User {
 		name, password, ok := strings.Cut(u, ":")
 		if !ok {
-			return fmt.Errorf("--user %d is not NAME:PASSWORD", i+1)
+			return fmt.Errorf("--user %d is not NAME:PASSWORD (%w)", i+1, errUsage)
 		}
 		c.Users = append(c.Users, kafka.User{Name: name, Password: password, Super: i == 0})
 	}
