@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -18,6 +19,9 @@ const (
 	commitInterval = 100 * time.Millisecond
 	// commitTimeout is how long one commit may take.
 	commitTimeout = 30 * time.Second
+	// clearTimeout is how long a commit waits to hear how a transaction ended, before it
+	// leaves out the partitions of that. It is less than lastWords.
+	clearTimeout = 2 * time.Second
 )
 
 // keepCommitting commits soon after something was settled.
@@ -59,9 +63,19 @@ func (c *Consumer) commitLanes(ctx context.Context, lanes []*lane) error {
 	case <-ctx.Done():
 		return fmt.Errorf("commit offsets of group %q: an earlier commit has no answer yet: %w", c.sub.Group, ctx.Err())
 	}
-	if err := c.hops.clear(ctx); err != nil {
-		return err
+	inDoubt, doubt := c.hops.clear(ctx)
+	n := len(lanes)
+	lanes = slices.DeleteFunc(slices.Clone(lanes), func(l *lane) bool { return slices.Contains(inDoubt, l.tp) })
+	err := c.commitClear(ctx, lanes)
+	if len(lanes) < n {
+		err = errors.Join(err, doubt)
 	}
+	return err
+}
+
+// commitClear is commitLanes of lanes that no transaction in doubt has to do with. The
+// caller has Consumer.commit.
+func (c *Consumer) commitClear(ctx context.Context, lanes []*lane) error {
 	if err := c.catchUp(ctx, lanes); err != nil {
 		return err
 	}

@@ -668,18 +668,24 @@ func (t *transactions) isCommitted(ctx context.Context, over *passageOver) (bool
 }
 
 // clear is for a commit outside of transactions, which must not come after one of
-// which it is not known how it ended: it would undo that.
-func (t *transactions) clear(ctx context.Context) error {
-	switch {
-	case t == nil || t.doubtful == nil:
-		return nil
-	case t.closed:
-		return errInDoubt
+// which it is not known how it ended: it would undo that. The partitions of that are
+// left in doubt, and err says why.
+func (t *transactions) clear(ctx context.Context) (inDoubt []topicPartition, err error) {
+	if t == nil || t.doubtful == nil {
+		return nil, nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(t.ctx, cancel)()
-	return t.ready(ctx)
+	if err = errInDoubt; !t.closed {
+		ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+		defer cancel()
+		defer context.AfterFunc(t.ctx, cancel)()
+		err = t.ready(ctx)
+	}
+	if err != nil {
+		for _, c := range t.doubtful.commits {
+			inDoubt = append(inDoubt, c.lane.tp)
+		}
+	}
+	return inDoubt, err
 }
 
 // close ends what is under way, and aborts what is left open. No record is sent any

@@ -337,6 +337,39 @@ func TestExactlyOnceHops_noCommitUndoesATransactionInDoubt(t *testing.T) {
 	})
 }
 
+// Doubt about a partition is none about the others.
+func TestExactlyOnceHops_whileOneIsInDoubtOtherPartitionsAreCommitted(t *testing.T) {
+	needsTag(t)
+	c := processes()
+	c.Partitions = 2
+	c.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t")
+		h.Adapter()
+		subscribe(t, h.NewAdapter(), hopping(func(_ context.Context, m *adapter.Message) adapter.Result {
+			if m.Partition == 0 {
+				return adapter.Retry(errDown)
+			}
+			return adapter.Commit()
+		}))
+		h.Settle()
+		lost := h.Broker().DropBefore(fakebroker.Scope{ClientID: "p2", APIs: []kmsg.Key{kmsg.EndTxn}})
+		silent := h.Broker().DropBefore(fakebroker.Scope{ClientID: "p2", APIs: []kmsg.Key{kmsg.InitProducerID}, Nth: 2})
+		h.PublishAll(at(0, "in doubt"))
+		until(t, "in doubt", func() bool { return lost.Hits() > 0 && silent.Hits() > 0 })
+		for n := range int64(5) {
+			h.PublishAll(at(1, "good"))
+			time.Sleep(time.Minute)
+			assert.Equal(t, n+1, committed(h, 1))
+			assert.LessOrEqual(t, committed(h, 0), int64(0))
+		}
+		lost.Clear()
+		silent.Clear()
+		h.Settle()
+		assert.EqualValues(t, 1, committed(h, 0))
+		assert.Equal(t, map[string]int{"in doubt": 1}, readCommitted(t, h, "t.g.dlt"))
+	})
+}
+
 func TestExactlyOnceHops_aTransactionInDoubtIsNotMadeAgain(t *testing.T) {
 	needsTag(t)
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
