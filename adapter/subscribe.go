@@ -304,6 +304,11 @@ func (a *Adapter) subscribe(ctx context.Context, s subscription) (*Consumer, err
 	if err := s.ownTopics().check(); err != nil {
 		return nil, err
 	}
+	if s.ExactlyOnceHops {
+		if err := a.canMakeTransactions(); err != nil {
+			return nil, err
+		}
+	}
 	if err := a.conn.await(ctx); err != nil {
 		return nil, err
 	}

@@ -485,8 +485,7 @@ func (t *transactions) commitOffsets(ctx context.Context, batch []*crossing) ([]
 	if err != nil {
 		return nil, t.failure(ctx, "commit in a transaction", err)
 	}
-	const fences = 3 // the first version that tells the broker the generation
-	if resp.Version < fences {
+	if resp.Version < fencedCommit {
 		return nil, t.failure(ctx, "commit in a transaction", kerr.UnsupportedVersion)
 	}
 	var refused error
@@ -581,27 +580,13 @@ func (t *transactions) connect(ctx context.Context) error {
 	if err != nil {
 		return t.failure(ctx, "look for the version of transactions", err)
 	}
-	opts, err := a.cfg.clientOptions(a.conn)
+	implicit := newest >= 2
+	opts, err := a.transactionalOptions(t.id, implicit)
 	if err != nil {
 		return err
 	}
-	// What the brokers do by themselves they do from this version on, and what they
-	// do not they refuse. In later ones topics have ids in place of names.
-	const adds = 5
-	implicit := newest >= 2
-	versions := kversion.Tip()
-	versions.SetMaxKeyVersion(int16(kmsg.TxnOffsetCommit), adds)
-	if !implicit {
-		versions.SetMaxKeyVersion(int16(kmsg.TxnOffsetCommit), adds-1)
-	}
 	background, abandon := context.WithCancel(context.Background())
-	own := append(a.producerOptions(),
-		kgo.TransactionalID(t.id),
-		kgo.TransactionTimeout(min(a.cfg.PublishTimeout+transactionSlack, maxTransaction)),
-		kgo.MaxVersions(versions),
-		kgo.WithContext(background),
-	)
-	cl, err := kgo.NewClient(append(own, opts...)...)
+	cl, err := kgo.NewClient(append(opts, kgo.WithContext(background))...)
 	if err != nil {
 		abandon()
 		return &ConfigError{Field: "Config.ClientOptions", Problem: err.Error()}
@@ -612,6 +597,56 @@ func (t *transactions) connect(ctx context.Context) error {
 		return t.failure(ctx, "begin to make transactions", err)
 	}
 	t.open = false
+	return nil
+}
+
+const (
+	// fencedCommit is the version of TxnOffsetCommit from which on it tells the broker
+	// the generation.
+	fencedCommit = 3
+	// implicitCommit is that from which on the brokers add the group to a transaction by
+	// themselves, where they can; else they refuse it. In later ones topics have ids in
+	// place of names.
+	implicitCommit = 5
+)
+
+// transactionalOptions are those of a client that makes transactions. What the user's
+// options say of versions holds for it, as far as it can.
+func (a *Adapter) transactionalOptions(id string, implicit bool) ([]kgo.Opt, error) {
+	opts, err := a.cfg.clientOptions(a.conn)
+	if err != nil {
+		return nil, err
+	}
+	commit := int16(implicitCommit)
+	if !implicit {
+		commit--
+	}
+	versions := kversion.Tip()
+	if users, _ := a.cl.OptValue(kgo.MaxVersions).(*kversion.Versions); users != nil {
+		versions = &kversion.Versions{}
+		users.EachMaxKeyVersion(versions.SetMaxKeyVersion)
+	}
+	has, _ := versions.LookupMaxKeyVersion(int16(kmsg.TxnOffsetCommit))
+	if has < fencedCommit {
+		return nil, &ConfigError{Field: "Config.ClientOptions", Problem: "has a kgo.MaxVersions without TxnOffsetCommit v3, which ExactlyOnceHops needs (Kafka 2.5, KIP-447)"}
+	}
+	versions.SetMaxKeyVersion(int16(kmsg.TxnOffsetCommit), min(has, commit))
+	own := append(a.producerOptions(),
+		kgo.TransactionalID(id),
+		kgo.TransactionTimeout(min(a.cfg.PublishTimeout+transactionSlack, maxTransaction)),
+	)
+	return append(append(own, opts...), kgo.MaxVersions(versions)), nil
+}
+
+// canMakeTransactions reports, as an error, why the user's options exclude it.
+func (a *Adapter) canMakeTransactions() error {
+	opts, err := a.transactionalOptions("any", true)
+	if err != nil {
+		return err
+	}
+	if err := kgo.ValidateOpts(opts...); err != nil {
+		return &ConfigError{Field: "Config.ClientOptions", Problem: "is not for ExactlyOnceHops: " + err.Error()}
+	}
 	return nil
 }
 

@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"example.com/kafkatest/adapter"
 	"example.com/kafkatest/fakebroker"
@@ -548,4 +550,33 @@ func TestExactlyOnceHops_isRefusedWhereThereIsNothingToMove(t *testing.T) {
 		s.Order, s.Retry.Tiers = adapter.Unordered, []time.Duration{time.Minute}
 		h.Subscribe(s)
 	})
+}
+
+func TestExactlyOnceHops_isRefusedToAClientThatMakesNoTransactions(t *testing.T) {
+	for name, tc := range map[string]struct {
+		opts []kgo.Opt
+		says string
+	}{
+		"it is not idempotent":            {[]kgo.Opt{kgo.DisableIdempotentWrite()}, "idempotent"},
+		"it knows old versions only":      {[]kgo.Opt{kgo.MaxVersions(kversion.V2_4_0())}, "TxnOffsetCommit"},
+		"it knows as much as is released": {[]kgo.Opt{kgo.MaxVersions(kversion.Stable())}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			harness.Config{Adapter: func(c *adapter.Config) { c.ClientOptions = tc.opts }}.Run(t, func(t *testing.T, h *harness.Harness) {
+				h.CreateTopics("t")
+				_, err := h.Adapter().Subscribe(t.Context(), hopping(fails))
+				if tc.says == "" {
+					require.NoError(t, err)
+					recs := h.PublishAll(numbered(3)...)
+					h.Settle()
+					once(t, h, recs)
+					return
+				}
+				var bad *adapter.ConfigError
+				require.ErrorAs(t, err, &bad)
+				assert.Equal(t, "Config.ClientOptions", bad.Field)
+				assert.Contains(t, bad.Problem, tc.says)
+			})
+		})
+	}
 }
