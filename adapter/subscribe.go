@@ -100,6 +100,12 @@ type Subscription struct {
 	// the topics, and whoever has its partitions next, waiting until the brokers
 	// abort it: 10 seconds longer than Config.PublishTimeout, and up to 10 more. A
 	// static member that comes back does so at once.
+	//
+	// Transactions are made one after another. One that waits for a partition which
+	// takes no records keeps the others waiting for Config.PublishTimeout, and from
+	// then on for 5 seconds of every 30. Where the brokers take so little metadata with
+	// a commit (offset.metadata.max.bytes) that it cannot say that a record is settled,
+	// the record waits for those before it.
 	ExactlyOnceHops bool
 	// InstanceID makes the consumer a static member of the group (KIP-345): one
 	// that keeps its partitions when it is closed and comes back with the same id
