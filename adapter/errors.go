@@ -100,7 +100,7 @@ func (e *PublishError) Unwrap() error { return e.Err }
 // SerializeError is an event whose data could not be turned into bytes.
 type SerializeError struct {
 	Type string // the event's Go type
-	Err  error
+	Err  error  // the Serializer's
 }
 
 func (e *SerializeError) Error() string   { return fmt.Sprintf("cannot serialize %s: %v", e.Type, e.Err) }
@@ -141,7 +141,7 @@ func (e *TooLargeError) Retryable() bool { return false }
 // UnknownTopicError is a topic, or a partition of one, that does not exist.
 type UnknownTopicError struct {
 	Topic string
-	Err   error
+	Err   error // the broker's or the client's word
 }
 
 func (e *UnknownTopicError) Error() string {
@@ -216,7 +216,7 @@ func (e *MissingTopicsError) Retryable() bool { return true }
 // DecodeError is a value that is not what the handler expects.
 type DecodeError struct {
 	Type string // the Go type wanted
-	Err  error
+	Err  error  // what is wrong with the value
 }
 
 func (e *DecodeError) Error() string   { return fmt.Sprintf("cannot decode a %s: %v", e.Type, e.Err) }

@@ -36,7 +36,7 @@ type MessagePartitioner interface{ MessagePartition() int32 }
 // Header is one record header. Keys may repeat, and order is kept.
 type Header struct {
 	Key   string
-	Value []byte
+	Value []byte // nil is null
 }
 
 // Serializer turns an event's data into a record's value. It is called from

@@ -26,9 +26,11 @@ type Message struct {
 	// Group is the consumer group that handles the record.
 	Group string
 	// Attempt counts the runs of the handler for this record in this group:
-	// 1 is the first.
+	// 1 is the first. In Mode ShareGroup it counts deliveries.
 	Attempt int
-	// FirstFailed is when the first attempt failed. Zero while none has.
+	// FirstFailed is when the first attempt failed. Zero while none has, and in
+	// Mode ShareGroup before the record was on a retry topic: the group does not
+	// know it.
 	FirstFailed time.Time
 	// Origin is where the record was first published. It differs from Topic,
 	// Partition and Offset when the record came back by way of another topic.

@@ -26,8 +26,10 @@ const (
 	// member.
 	ServerSide
 	// ShareGroup: each record goes to some member, whatever its partition (KIP-932), so
-	// there may be more members than partitions. It needs brokers of Apache Kafka 4.2,
-	// and Order Unordered.
+	// there may be more members than partitions. It needs Order Unordered, and brokers
+	// of Apache Kafka 4.2 or later; on 4.2 the limit is the broker's
+	// group.share.delivery.count.limit, read at Subscribe. A limit that is lowered
+	// later is not noticed.
 	//
 	// A record that is to be tried again is released after its backoff, and any
 	// member gets it. It goes to a retry topic of RetryPolicy.Tiers instead, if there
@@ -35,14 +37,16 @@ const (
 	// before the group has delivered it as often as it may
 	// (share.delivery.count.limit), for then the group would archive it; without
 	// Tiers it is given up there, whatever Attempts says, and RetryAfter waits no
-	// longer than MaxBackoff. An attempt is a delivery: one that ended with its
+	// longer than MaxBackoff. Kafka's default of 5 makes 4 attempts. An attempt is a delivery: one that ended with its
 	// process counts, too. Retry topics are consumed by a consumer group of their own,
 	// RetryGroup, whose member each consumer is.
 	//
 	// A member works on what one fetch has brought, MaxInFlight records at most, and
 	// fetches again when the last of them is done. While a handler runs, its record's
 	// lock is renewed. Subscribe sets the group's share.auto.offset.reset to what
-	// StartFrom says; with NoTopicCreation it only looks whether it is that.
+	// StartFrom says; with NoTopicCreation it only looks whether it is that. It must
+	// be allowed to do so: DescribeConfigs of the group, and AlterConfigs unless
+	// NoTopicCreation is set; on 4.2 DescribeConfigs of the cluster, too.
 	ShareGroup
 )
 

@@ -16,7 +16,8 @@ const (
 	// offsets. A record that is being retried holds up its partition.
 	ByPartition
 	// Unordered runs records as they come. A record that is being retried holds
-	// up nothing. Where RetryPolicy.Tiers has retry topics, it moves there after
+	// up nothing; in Mode ShareGroup, what its member fetches next, until the backoff
+	// is over (MaxBackoff at most). Where RetryPolicy.Tiers has retry topics, it moves there after
 	// the first attempts.
 	Unordered
 )

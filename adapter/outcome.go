@@ -319,8 +319,8 @@ func (l *lane) sleep(d time.Duration) bool {
 // longer than RetryPolicy.MaxAge.
 type AgeError struct {
 	Age      time.Duration // since the first failure, without the time that the gate was closed
-	Attempts int
-	Err      error // what the last attempt failed with
+	Attempts int           // how often it was tried
+	Err      error         // what the last attempt failed with
 }
 
 func (e *AgeError) Error() string {

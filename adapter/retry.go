@@ -26,12 +26,13 @@ type RetryPolicy struct {
 	// where that is longer.
 	MaxBackoff time.Duration
 	// Tiers are the delays of the group's retry topics, shortest first, in whole
-	// milliseconds, none twice: see RetryTopic. A record goes to the first after a few attempts in place (see
-	// InPlace), and each time it fails there to the next one; the last is used
-	// again and again. While it waits there it holds up nothing. RetryAfter goes to
-	// the shortest that is long enough. Only Unordered subscriptions move records
-	// there, and others at the limit where OnHeldLimit is Hop; else Tiers is refused. None means that records stay in
-	// their place. All attempts count together.
+	// milliseconds, none twice: see RetryTopic. A record goes to the first after a
+	// few attempts in place (see InPlace), and each time it fails there to the next
+	// one; the last is used again and again. While it waits there it holds up
+	// nothing. RetryAfter goes to the shortest that is long enough. Only Unordered
+	// subscriptions move records there, and others at the limit where OnHeldLimit is
+	// Hop; else Tiers is refused. None means that records stay in their place. All
+	// attempts count together.
 	Tiers []time.Duration
 	// InPlace is how often the handler runs for a record before it goes to the
 	// first of Tiers; a RetryAfter that is longer than MaxBackoff goes there at
@@ -40,7 +41,7 @@ type RetryPolicy struct {
 	// MaxAge is how long a record may fail: after an attempt that ends later
 	// than that after the first failure, it goes to OnReject, whatever Attempts
 	// says. The time in which Subscription.Gate was closed does not count. Zero
-	// means for ever.
+	// means for ever. Mode ShareGroup refuses it.
 	MaxAge time.Duration
 	// HandlerTimeout is how long a handler may take for one attempt. Then its
 	// context is cancelled, with ErrHandlerTimeout as the cause, and the record

@@ -35,8 +35,8 @@ func (s State) String() string {
 // StateChange is a new state.
 type StateChange struct {
 	State State
-	Cause error // why no broker could be reached; nil when Connected or Closed
-	At    time.Time
+	Cause error     // why no broker could be reached; nil when Connected or Closed
+	At    time.Time // when it began, by this process's clock
 }
 
 // watchedState is a state that can be waited for.

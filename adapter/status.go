@@ -17,8 +17,9 @@ type Status struct {
 	Topics []string
 	// Partitions are those assigned, by topic and partition. In a share group, where
 	// every member may have records of every partition, they are those of which it has
-	// some, and of what is told of a partition InFlight, Held, Due and Blocked apply;
-	// the offsets are -1.
+	// some, and of what is told of a partition Queued, InFlight, Held, Stalled, Due and
+	// Blocked apply: Queued are those whose handler has not begun, Stalled those of
+	// them that a closed Gate keeps waiting. The offsets are -1.
 	Partitions []PartitionStatus
 	// Joined says that the group has taken this member in, with or without
 	// partitions, and not expelled it since.
@@ -69,7 +70,7 @@ type PartitionStatus struct {
 }
 
 // Lag is how many offsets the group is behind the end of the partition, as far
-// as this member knows.
+// as this member knows. In a share group it is 0: only the brokers know it.
 func (p PartitionStatus) Lag() int64 {
 	return max(0, p.HighWatermark-max(p.Settled, 0))
 }

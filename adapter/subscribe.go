@@ -39,7 +39,8 @@ type Subscription struct {
 	// that is being retried. The zero value is ByKey.
 	Order Order
 	// MaxInFlight is how many records of one partition are in the handler at
-	// once at most. Zero means 64, or 1 with ByPartition, which has no other.
+	// once at most; in Mode ShareGroup, of the member. Zero means 64, or 1 with
+	// ByPartition, which has no other.
 	MaxInFlight int
 	// Retry says how often, and when, a record is tried again. The zero
 	// value is a working default.
@@ -49,15 +50,18 @@ type Subscription struct {
 	// limit, and when what is known of the held records fills the metadata of a
 	// commit (at 130 to 300 records, by how far they lie apart), no other
 	// record of the partition is started, and fetching it pauses, until there is
-	// room: Consumer.Status says so. Zero means 200, and 24 hours.
+	// room: Consumer.Status says so. Zero means 200, and 24 hours. Mode ShareGroup
+	// holds none, and refuses both.
 	MaxHeldRecords int
 	MaxHeldAge     time.Duration
 	// OnHeldLimit is what happens then. The zero value is Block: what is said
-	// above. Hop moves records on to retry topics instead.
+	// above. Hop moves records on to retry topics instead; Mode ShareGroup refuses
+	// it.
 	OnHeldLimit HeldLimit
 	// CountBeforeRun commits the number of an attempt before it begins. A record
 	// that ends the process is then given up after RetryPolicy.Attempts, too. It
-	// costs a commit an attempt.
+	// costs a commit an attempt. Mode ShareGroup refuses it: it counts deliveries by
+	// itself.
 	CountBeforeRun bool
 	// Gate says whether what the handler depends on is there: nil is yes. It is
 	// asked before handlers run, once a second at most. While it returns an
@@ -92,7 +96,7 @@ type Subscription struct {
 	// transaction with the commit that settles it: whatever fails, those who read
 	// committed records see it there once. What handlers and OnReject do is at
 	// least once as ever. It works with every Order, and with Mode Classic and
-	// ServerSide; it needs retry topics, or OnReject to be nil, or there is nothing
+	// ServerSide, on brokers of Kafka 2.5 or later (KIP-447); it needs retry topics, or OnReject to be nil, or there is nothing
 	// to move.
 	//
 	// The brokers must let the consumer use transactional ids that begin with
@@ -132,7 +136,7 @@ type Subscription struct {
 // are required. A field that Subscription has too means the same here, and a
 // ConfigError names it as Subscription's. Batches keep the order of their partition
 // and never go to retry topics: of Retry, Tiers is refused, and InPlace and Classify
-// do nothing.
+// do nothing. Mode ShareGroup is refused.
 type BatchSubscription struct {
 	Topics          []string
 	Group           string
@@ -255,14 +259,18 @@ func (s Subscription) withDefaults() Subscription {
 }
 
 // Subscribe runs a handler for the records of some topics, as a member of a
-// consumer group. ctx bounds the start only: until the topics are found and
-// the dead-letter topics are there. Partitions are assigned after that, in the
-// background; Consumer.Status tells.
+// consumer group. ctx bounds the start only. It waits until the adapter is
+// connected (Config.ConnectTimeout at most), the topics are found, those that the
+// adapter needs are there, and in Mode ShareGroup the group's configuration is as
+// wanted. Partitions are assigned after that, in the background; Consumer.Status
+// tells.
 //
 // A Subscription that cannot work is refused with a ConfigError, a topic that
 // does not exist with an UnknownTopicError, one that the adapter needs and may
 // not create with a MissingTopicsError, one that exists and cannot serve with a
-// TopicMismatchError, and brokers that do not answer with a NotConnectedError.
+// TopicMismatchError, brokers that do not answer with a NotConnectedError or a
+// TimeoutError, and what they do not allow with a RefusedError. An adapter that is
+// closed says ErrClosed. It is safe for concurrent use.
 func (a *Adapter) Subscribe(ctx context.Context, s Subscription) (*Consumer, error) {
 	if s.Handler == nil {
 		return nil, &ConfigError{Field: "Subscription.Handler", Problem: "is nil"}

@@ -11,11 +11,12 @@ import (
 	"example.com/kafkatest/adapter"
 )
 
-// Publisher is what the use cases need of a message broker. Publish returns
-// nil when every event is on its topic for good. *adapter.Adapter is one.
+// Publisher is what the use cases need of a message broker. *adapter.Adapter is one.
 //
 // It must be safe for concurrent use.
 type Publisher interface {
+	// Publish returns nil when every event is on its topic for good. With an error
+	// some of them may be there, and those that failed may still get there.
 	Publish(ctx context.Context, events ...adapter.Event) error
 }
 

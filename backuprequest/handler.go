@@ -11,6 +11,8 @@ import (
 // Receiver is the use case that AcceptedHandler runs. *ReceiveBackupRequest is
 // one. It must be safe for concurrent use.
 type Receiver interface {
+	// Receive saves an accepted request and publishes that it was received. It may be
+	// called again for the same one. The errors are those of ReceiveBackupRequest.
 	Receive(ctx context.Context, accepted AcceptedObject) (Receipt, error)
 }
 

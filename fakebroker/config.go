@@ -16,12 +16,14 @@ import (
 type Network int
 
 const (
-	// TCP listens on loopback, for clients in any process and language.
+	// TCP listens on loopback, unless Listen says otherwise, for clients in any
+	// process and language.
 	TCP Network = iota
 
 	// InMemory carries connections inside the process, for virtual time: the
 	// broker, its clients and the code under test live in one testing/synctest
-	// bubble. Only clients made with [Broker.ClientOptions] can connect.
+	// bubble. Only clients that dial by [Broker.ClientOptions], [Broker.Dial] or
+	// [Broker.Dialer] can connect.
 	InMemory
 )
 

@@ -40,7 +40,7 @@ const maxOffsetMetadata = 4096
 
 // Reset says where a group is to go on.
 type Reset struct {
-	To     ResetTo
+	To     ResetTo   // zero is Earliest
 	Offset int64     // for AtOffset; not negative
 	Time   time.Time // for AtTime
 

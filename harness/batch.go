@@ -13,8 +13,11 @@ import (
 // BatchConfig replaces what NewBatch would choose. The zero value replaces
 // nothing.
 type BatchConfig struct {
+	// Partition is the batch's, and that of all its messages. Zero is partition 0.
 	Partition int32
-	Group     string
+	// Group is the consumer group. Empty means Defaults.Group, or else the one that
+	// each message has.
+	Group string
 	// FirstOffset is the offset of the first message. The next ones follow,
 	// where they have none of their own.
 	FirstOffset int64

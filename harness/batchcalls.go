@@ -29,10 +29,10 @@ type BatchCalls struct {
 
 // BatchCall is one call of a control.
 type BatchCall struct {
-	At      time.Time
-	Control string // the name of the method; "resume" for what Pause returned
-	Offset  int64  // what was resolved, rejected or committed; -1 for no offset
-	Err     error  // what RejectAt was given, or else what was returned
+	At      time.Time // when it was called, by the test's clock
+	Control string    // the name of the method; "resume" for what Pause returned
+	Offset  int64     // what was resolved, rejected or committed; -1 for no offset
+	Err     error     // what RejectAt was given, or else what was returned
 }
 
 // String is the call without its time.

@@ -24,9 +24,9 @@ import (
 // is due.
 //
 // A record that no dead-letter topic and no OnReject takes would wait for ever, and
-// so would a record behind a gate that stays closed: both fail the test. So does the limit of Config.Limit, with what does
-// not hold and the records concerned. The timeline follows, as it does for
-// every test that fails.
+// so would a record behind a gate that stays closed: both fail the test. So does the
+// limit of Config.Limit, with what does not hold and the records concerned. The
+// timeline follows, as it does for every test that fails.
 //
 // What handlers wrote before Settle returned may be read without a lock.
 // Goroutines that handlers left behind, and adapters that the harness did not

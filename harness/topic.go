@@ -107,9 +107,12 @@ type Record struct {
 	Topic     string
 	Partition int32
 	Offset    int64
-	Key       []byte
-	Value     []byte
+	Key       []byte // nil is null: no key
+	Value     []byte // nil is null: a tombstone
 	Headers   []adapter.Header
+	// Timestamp is when the record was published, by the producer's clock, or by the
+	// broker's in a topic with message.timestamp.type=LogAppendTime. In virtual time
+	// both are the test's.
 	Timestamp time.Time
 }
 

@@ -12,8 +12,44 @@
 //	m.Watch(a)
 //
 // All names begin with kafka_adapter_, those of the client below it with
-// kafka_client_. Topics are the ones that a record was read from, so that retry
-// topics have their own figures.
+// kafka_client_ (package kprom says which they are). Topics are the ones that a
+// record was read from, so that retry topics have their own figures.
+//
+// Counters, all of records, with the labels group and topic:
+//
+//	published_total     that brokers have acknowledged; topic only
+//	settled_total       that are done: committed, moved on, or given up
+//	hops_total          that were moved to a retry topic
+//	dead_letters_total  that were moved to a dead-letter topic
+//	rejected_total      that OnReject took
+//	fenced_total        whose partition was taken away before they were settled
+//
+// Histograms, with the labels group and topic:
+//
+//	handler_seconds     how long handlers ran; also by result: commit, retry,
+//	                    reject, unavailable, panic, exit or timeout
+//	attempts            how many attempts the records that are done have had
+//
+// Gauges, from Metrics.Watch on, with the label adapter, which is 0 for the first
+// one watched:
+//
+//	connected           1 while a broker answers
+//	ready               1 while nothing needs somebody to act
+//	joined              1 while the group has taken the consumer in; also by group
+//	gate_open           1 while the gate is open, or there is none; also by group
+//	stuck_handlers      handlers that ignore their cancellation; also by group
+//	fenced_handlers     handlers of partitions that were taken away; also by group
+//
+// and, also by group, topic and partition:
+//
+//	lag                 offsets from what is settled to the end of the partition;
+//	                    0 in a share group, where only the brokers know it
+//	queued_records      records fetched that wait for the handler
+//	in_flight_records   records in the handler
+//	held_records        records that wait for their next attempt
+//	stalled_records     records that wait behind those
+//	blocked             1 while a record cannot get where it is to go
+//	full                1 while as many records are held as may be
 package metrics
 
 import (
@@ -157,7 +193,7 @@ var (
 	late   = level("fenced_handlers", "Handlers that run for partitions that were taken away.", "adapter", "group")
 
 	of       = []string{"adapter", "group", "topic", "partition"}
-	lag      = level("lag", "Offsets between what is settled and the end of the partition.", of...)
+	lag      = level("lag", "Offsets between what is settled and the end of the partition; 0 in a share group, where only the brokers know it.", of...)
 	queued   = level("queued_records", "Records fetched that wait for the handler.", of...)
 	inFlight = level("in_flight_records", "Records in the handler.", of...)
 	held     = level("held_records", "Records that wait for their next attempt.", of...)

@@ -70,9 +70,10 @@ type Cluster interface {
 	// TopicAlone is Topic without the leaders, which are half of what it costs.
 	TopicAlone(name string) (Topic, bool)
 
-	// Nodes lists the node ids of all brokers, in order; Up reports which of
-	// them can be reached at present.
+	// Nodes lists the node ids of all brokers, in order.
 	Nodes() []int32
+
+	// Up reports whether a broker can be reached at present.
 	Up(node int32) bool
 
 	// Move makes a broker the leader of a partition, also when it is that
@@ -80,9 +81,11 @@ type Cluster interface {
 	// partition or broker.
 	Move(topic string, partition, node int32) error
 
-	// TransactionCoordinator is the broker that coordinates a transactional id, and
-	// GroupCoordinator the one that coordinates a group, as clients find them.
+	// TransactionCoordinator is the broker that coordinates a transactional id, as
+	// clients find it.
 	TransactionCoordinator(id string) int32
+
+	// GroupCoordinator is the broker that coordinates a group, as clients find it.
 	GroupCoordinator(group string) int32
 
 	// Older reports whether the brokers speak as a release before Kafka 4, which
@@ -92,10 +95,13 @@ type Cluster interface {
 	// SASL reports whether a listener asks clients to authenticate.
 	SASL(listener int) bool
 
-	// Placements is where replicas are, always the same; Compaction is which
-	// topics are compacted, and Timestamps which take other timestamps than most.
+	// Placements is where replicas are, always the same.
 	Placements() *Placements
+
+	// Compaction is which topics are compacted, always the same.
 	Compaction() *Compaction
+
+	// Timestamps is which topics take other timestamps than most, always the same.
 	Timestamps() *Timestamps
 
 	// Unfinished is which topics do not have all their partitions yet, always the

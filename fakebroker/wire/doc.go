@@ -9,7 +9,7 @@
 //	rules := new(wire.Rules)
 //	remove := rules.Add(wire.Rule{
 //		Name:   "slow commits",
-//		Keys:  wire.Keys(kmsg.OffsetCommit),
+//		Keys:   wire.Keys(kmsg.OffsetCommit),
 //		Answer: func(x *wire.Exchange) { x.Delay(3 * time.Second) },
 //	})
 //	defer remove()

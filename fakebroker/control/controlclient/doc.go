@@ -13,5 +13,5 @@
 //	// ... what the code under test does about it ...
 //	f, err = c.Fault(ctx, f.ID)
 //	fmt.Println(f.Hits)
-//	err = c.ClearFault(ctx, f.ID)
+//	f, err = c.ClearFault(ctx, f.ID)
 package controlclient
