@@ -1,7 +1,10 @@
 package adapter
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 )
 
@@ -51,6 +54,24 @@ type Origin struct {
 // String is topic/partition/offset. A topic's name has no slash.
 func (o Origin) String() string {
 	return fmt.Sprintf("%s/%d/%d", o.Topic, o.Partition, o.Offset)
+}
+
+// ParseOrigin reads what Origin.String writes, as HeaderID has it, and nothing else:
+// the error says what is wrong with it.
+func ParseOrigin(s string) (Origin, error) {
+	parts := strings.Split(s, "/")
+	if len(parts) != 3 || parts[0] == "" || len(parts[0]) > maxTopicName {
+		return Origin{}, errors.New("is not topic/partition/offset")
+	}
+	partition, err := parseNumber(parts[1], math.MaxInt32)
+	if err != nil {
+		return Origin{}, fmt.Errorf("the partition %w", err)
+	}
+	offset, err := parseNumber(parts[2], math.MaxInt64)
+	if err != nil {
+		return Origin{}, fmt.Errorf("the offset %w", err)
+	}
+	return Origin{parts[0], int32(partition), offset}, nil
 }
 
 // ID is the same for every delivery of a record to a group, and for no other:

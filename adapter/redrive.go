@@ -399,7 +399,13 @@ func (r *redrive) moveBack(rec *kgo.Record, l *DeadLetter, t trail) *move {
 			headers = append(headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 		}
 	}
-	return r.a.movedTo(r.home, r.homeOf(rec.Partition), rec.Key, rec.Value, append(headers, t.headers()...))
+	v := r.a.movedTo(r.home, r.homeOf(rec.Partition), rec.Key, rec.Value, append(headers, t.headers()...))
+	v.done = func(at Origin) {
+		if f := r.a.cfg.Trace.Redriven; f != nil {
+			f(r.spec.Group, l, at)
+		}
+	}
+	return v
 }
 
 // settle waits for what is under way, beyond the end of ctx, but not for ever.

@@ -50,6 +50,9 @@ type Trace struct {
 	Hopped func(m *Message, cause error, at Origin)
 	// DeadLettered: the dead-letter topic has the record, at that place.
 	DeadLettered func(m *Message, cause error, at Origin)
+	// Redriven: Adapter.Redrive took a dead letter of the group back; the redrive
+	// topic has it, at that place.
+	Redriven func(group string, letter *DeadLetter, at Origin)
 	// Rejected: the subscription's OnReject took the record.
 	Rejected func(m *Message, cause error)
 	// Settled: the record is done, and its offset may be committed. In a share group

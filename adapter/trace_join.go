@@ -28,6 +28,7 @@ func (t *Trace) then(next *Trace) *Trace {
 		Waiting:      both2(t.Waiting, next.Waiting),
 		Hopped:       both3(t.Hopped, next.Hopped),
 		DeadLettered: both3(t.DeadLettered, next.DeadLettered),
+		Redriven:     both3(t.Redriven, next.Redriven),
 		Rejected:     both2(t.Rejected, next.Rejected),
 		Settled:      both1(t.Settled, next.Settled),
 		Fenced:       both1(t.Fenced, next.Fenced),

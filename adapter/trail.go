@@ -3,7 +3,6 @@ package adapter
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -95,7 +94,7 @@ func readTrail(headers []kgo.RecordHeader, source, group string) (trail, error) 
 			return nil
 		}},
 		{HeaderID, false, func(s string) error {
-			if t.origin, err = parseOrigin(s); err == nil && !isTopicOf(t.origin.Topic, source, group) {
+			if t.origin, err = ParseOrigin(s); err == nil && !isTopicOf(t.origin.Topic, source, group) {
 				err = fmt.Errorf("is of another topic than %q", source)
 			}
 			return err
@@ -149,23 +148,6 @@ func returned(r *kgo.Record, source, group string) (m Message, notBefore time.Ti
 	m.Origin, m.Timestamp, m.timestampType = t.origin, t.timestamp, -1
 	m.Attempt, m.FirstFailed, m.redriven = t.attempts+1, t.firstFailed, t.redriven
 	return m, t.notBefore, nil
-}
-
-// parseOrigin reads what Origin.String writes, and nothing else.
-func parseOrigin(s string) (Origin, error) {
-	parts := strings.Split(s, "/")
-	if len(parts) != 3 || parts[0] == "" || len(parts[0]) > maxTopicName {
-		return Origin{}, errors.New("is not topic/partition/offset")
-	}
-	partition, err := parseNumber(parts[1], math.MaxInt32)
-	if err != nil {
-		return Origin{}, fmt.Errorf("the partition %w", err)
-	}
-	offset, err := parseNumber(parts[2], math.MaxInt64)
-	if err != nil {
-		return Origin{}, fmt.Errorf("the offset %w", err)
-	}
-	return Origin{parts[0], int32(partition), offset}, nil
 }
 
 // parseNumber reads a number as this package writes it: no sign, no zeros
