@@ -120,6 +120,7 @@ func TestRedrive_goesToItsGroupOnly(t *testing.T) {
 
 func TestRedrive_isADryRunUnlessItIsApplied(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.AllowPending() // nobody consumes what is redriven
 		give(t, h, "a:one", "b:two")
 		dry := everything
 		dry.Apply = false
@@ -183,6 +184,7 @@ func TestRedrive_takesWhatTheFiltersLetThrough(t *testing.T) {
 
 func TestRedrive_goesOnWhereItWasInterrupted(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.AllowPending() // nobody consumes what is redriven
 		give(t, h, "a", "b", "c", "d", "e")
 		ctx, cancel := context.WithCancel(t.Context())
 		s := everything
@@ -210,6 +212,7 @@ func TestRedrive_goesOnWhereItWasInterrupted(t *testing.T) {
 // The answer to a produce is lost, and so is the process: the record is there.
 func TestRedrive_afterACrashKnowsWhatTheBrokerHas(t *testing.T) {
 	processes().Run(t, func(t *testing.T, h *harness.Harness) {
+		h.AllowPending() // nobody consumes what is redriven
 		give(t, h, "a", "b", "c")
 		require.NoError(t, h.Adapter().EnsureTopicsOf(t.Context(), "g", "t", nil, true))
 		h.Broker().DropAfter(fakebroker.Scope{APIs: []kmsg.Key{kmsg.Produce}, Topic: "t.g.redrive", ClientID: "p2"})
@@ -271,6 +274,7 @@ func TestRedrive_leavesAloneWhatItCannotBelieve(t *testing.T) {
 	var log strings.Builder
 	cfg := harness.Config{Adapter: func(c *adapter.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }}
 	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.AllowPending() // nobody consumes what is redriven
 		give(t, h, "a")
 		h.Topic("t.g.dlt").Append(
 			harness.Record{Value: []byte("without headers")},
@@ -336,6 +340,7 @@ func TestRedrive_ofRecordsThatSayWhenTheyAreDueDoesNotWait(t *testing.T) {
 
 func TestRedrive_dropsTheSpringHeadersThatTheAdapterWrote(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.AllowPending() // nobody consumes what is redriven
 		s := subscription(rejects(errors.New("bad")))
 		s.SpringHeaders = true
 		c := h.Subscribe(s)
@@ -382,6 +387,7 @@ func TestRedrive_batchesAreTakenBackToo(t *testing.T) {
 
 func TestRedrive_triesAgainWhileThatCanHelp(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.AllowPending() // nobody consumes what is redriven
 		give(t, h, "a", "b")
 		f := h.Broker().Refuse(kerr.NotEnoughReplicas, produceTo("t.g.redrive"))
 		done := make(chan adapter.RedriveTally)
@@ -433,6 +439,7 @@ func TestRedrive_ofWhatIsTooLargeIsCountedAndTheRestGoesOn(t *testing.T) {
 
 func TestRedrive_readsPastTransactionsAndWhatWasDeleted(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.AllowPending() // nobody consumes what is redriven
 		give(t, h, "a", "b", "c")
 		h.Topic("t.g.dlt").AppendAborted(harness.Record{Value: []byte("never was")})
 		cl, err := kgo.NewClient(h.ClientOptions("operator")...)

@@ -38,6 +38,7 @@ const (
 	evWaiting
 	evHopped
 	evDeadLettered
+	evRedriven
 	evRejected
 	evSettled
 	evFenced
@@ -57,7 +58,7 @@ type event struct {
 	client  string // whose doing it was: a link's name, or a client id
 	group   string
 	place   place         // the record, or the partition and an offset in it
-	to      place         // a dead letter, or what published the record
+	to      place         // where it went, or what published the record
 	took    time.Duration // of a handler
 	due     time.Duration // of the next attempt, since the start
 	detail  any           // an error, a result, text
@@ -110,6 +111,12 @@ func (e event) String() string {
 		return fmt.Sprintf("%s moved by %s to %s%s", e.place, e.group, e.to, e.because())
 	case evDeadLettered:
 		return fmt.Sprintf("%s dead-lettered by %s to %s: %v", e.place, e.group, e.to, e.detail)
+	case evRedriven:
+		by := ""
+		if e.byOther() {
+			by = " by " + e.client
+		}
+		return fmt.Sprintf("%s redriven as %s%s", e.place, e.to, by)
 	case evRejected:
 		return fmt.Sprintf("%s rejected by %s: %v", e.place, e.group, e.detail)
 	case evSettled:

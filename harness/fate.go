@@ -38,19 +38,26 @@ const (
 	Lost Kind = "lost"
 )
 
-// Fate is what became of a record in a consumer group.
+// Fate is what became of a record in a consumer group. It follows the record by
+// way of the group's retry topics, and from its dead-letter topic by way of the
+// redrive topic, whoever redrove it: then Kind is what its latest run came to, and
+// Pending while it waits for one, also where nobody consumes the redrive topic.
 type Fate struct {
 	Record Record
 	Group  string
 	Kind   Kind
 	// Attempts is the number of the last attempt, by the count that the
 	// handler saw. Deliveries is how often a handler ran: more than Attempts
-	// when a crash or a rebalance made the count start again. Of clients that
+	// when a crash, a rebalance or a redrive made the count start again. Of clients that
 	// are not adapters both are how often the broker sent them the record.
 	Attempts, Deliveries int
-	// Hops is how many times the record moved to a retry topic.
+	// Hops is how many times the record moved to a retry topic. A redrive is none.
 	Hops int
-	// Final is the record that it ended as: itself, or its dead letter.
+	// Redrives is how many times it was taken back from the dead-letter topic,
+	// since it was the record that the fate was asked for.
+	Redrives int
+	// Final is the record that it ended as, or waits as: itself, what it became
+	// on a retry or redrive topic, or its dead letter.
 	Final Record
 	// Err is what the last attempt failed with. It is nil when the last
 	// attempt succeeded, and when there was none.
@@ -62,14 +69,23 @@ type Fate struct {
 	// Forgotten says that only how it ended is known: see Config.MaxFates.
 	Forgotten bool
 
-	archived bool // by a share group
+	archived bool   // by a share group
+	from     string // where it was first published, if it is on a redrive topic
 }
 
 // String explains the fate.
 func (f Fate) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s in group %s: %s", f.Record, f.Group, f.Kind)
+	b.WriteString(f.Record.String())
+	if f.from != "" {
+		fmt.Fprintf(&b, ", redriven from %s,", f.from)
+	}
+	fmt.Fprintf(&b, " in group %s: %s", f.Group, f.Kind)
 	switch f.Kind {
+	case Pending:
+		if f.Redrives > 0 {
+			fmt.Fprintf(&b, " as %s", f.Final)
+		}
 	case DeadLettered:
 		if f.Forgotten {
 			break
@@ -101,6 +117,9 @@ func (f Fate) String() string {
 	}
 	if f.Hops > 0 {
 		fmt.Fprintf(&b, " and %s", count(f.Hops, "hop"))
+	}
+	if f.Redrives > 0 {
+		fmt.Fprintf(&b, " and %s", count(f.Redrives, "redrive"))
 	}
 	if f.Err != nil {
 		fmt.Fprintf(&b, ", last error: %v", f.Err)
@@ -185,12 +204,12 @@ func (h *Harness) groups() []string {
 	return slices.Compact(names)
 }
 
-// groupsOf are those of them that consume a topic.
+// groupsOf are those of them that consume a topic, or that it is a redrive topic of.
 func (h *Harness) groupsOf(topic string) []string {
 	var names []string
 	for _, all := range []map[string]map[string]bool{h.watch.subscribed(), h.consumesForeign()} {
 		for group, topics := range all {
-			if topics[topic] {
+			if topics[topic] || h.watch.isRedrive(group, topic) {
 				names = append(names, group)
 			}
 		}
@@ -223,11 +242,30 @@ func (h *Harness) fate(group string, r Record) Fate {
 
 // fateWithoutFinal leaves of a dead letter no more than where it is.
 func (h *Harness) fateWithoutFinal(group string, r Record) Fate {
+	h.t.Helper()
+	from := h.wayOf(group, r)
+	f := h.follow(group, r, from)
+	if from.redriven > 0 && h.watch.isRedrive(group, r.Topic) {
+		f.from = originPlace(from.origin).String()
+	}
+	return f
+}
+
+// follow is the fate of a record that has come so far.
+func (h *Harness) follow(group string, r Record, from way) Fate {
+	h.t.Helper()
 	var f Fate
 	if len(h.watch.subscribed()[group]) > 0 {
 		var next *place
 		if f, next = h.adapterFate(group, r); next != nil {
-			return f.then(h.fateWithoutFinal(group, Record{Topic: next.topic, Partition: next.partition, Offset: next.offset}))
+			f.Hops++
+			return f.then(h.follow(group, recordAt(*next), from))
+		}
+		if f.Kind == DeadLettered {
+			if next, as := h.redrivenFrom(group, f.Final.Topic, from); next != nil {
+				f.Redrives++
+				return f.then(h.follow(group, recordAt(*next), as))
+			}
 		}
 	} else {
 		f = h.foreignFate(group, r)
@@ -268,11 +306,12 @@ func (h *Harness) aborted(r Record) bool {
 	return true
 }
 
-// then is the fate of a record that went on to a retry topic, with what became of
-// it there.
+// then is the fate of a record that went on to a retry or redrive topic, with what
+// became of it there.
 func (f Fate) then(next Fate) Fate {
-	f.Kind, f.Final, f.Forgotten = next.Kind, next.Final, next.Forgotten
-	f.Hops += 1 + next.Hops
+	f.Kind, f.Final, f.Forgotten, f.archived = next.Kind, next.Final, f.Forgotten || next.Forgotten, next.archived
+	f.Hops += next.Hops
+	f.Redrives += next.Redrives
 	f.Deliveries += next.Deliveries
 	if next.Deliveries > 0 {
 		f.Attempts, f.Err = next.Attempts, next.Err
@@ -396,9 +435,15 @@ func (h *Harness) unfinished() []Fate {
 	return fates
 }
 
-// followed are the topics of the groups in which records have a fate.
+// followed are the topics of the groups in which records have a fate, redrive topics
+// that nobody consumes among them. Some may not be there.
 func (h *Harness) followed() map[string]map[string]bool {
 	all := h.watch.subscribed()
+	for group, topics := range h.watch.redrivesOfAll() {
+		for _, t := range topics {
+			all[group][t] = true
+		}
+	}
 	if h.fake != nil { // which tells of other clients, too
 		maps.Copy(all, h.consumesForeign())
 	}

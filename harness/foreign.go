@@ -81,10 +81,14 @@ func (w *watch) produced(p fakebroker.Produced) {
 		w.foreign.transactional = true
 	}
 	name, c := w.client(p.Remote, p.ClientID)
+	redriven := w.producedRedriven(p, name) // adapters tell, too, but later
 	if c.by == told {
 		return
 	}
 	w.produces(name, c)
+	if redriven {
+		return
+	}
 	e := event{kind: evPublished, member: name, client: name, place: place{p.Topic, p.Partition, p.Offset}}
 	if n := p.Count(); n > 1 {
 		e.detail = fmt.Sprintf(", and the next %d", n-1)

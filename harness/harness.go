@@ -21,7 +21,9 @@
 // runs the same body on the wall clock and over TCP, and RunOnKafka on a Kafka
 // that is there already. Settle returns when
 // nothing more can happen, and knows that from the state of the broker and of
-// the adapters, never from a pause. Fate tells what became of a record.
+// the adapters, never from a pause. Fate tells what became of a record, and follows it
+// over retry topics and from the dead-letter topic back. A test fails by itself when a
+// record was lost, or is still pending at the end.
 //
 // What is there before a service starts, a test says with [Topic.Create],
 // [Topic.Append] and [Group.Commit]. What the service leaves on its topics comes

@@ -96,7 +96,7 @@ func (w *watch) report(p *report.Page) {
 var kindNames = map[eventKind]string{
 	evNote: "note", evPublished: "published", evSubscribed: "subscribed", evClosed: "closed", evStopped: "stopped",
 	evAssigned: "assigned", evStarted: "started", evRevoked: "revoked", evLost: "lost", evGate: "gate", evDelivered: "delivered",
-	evReturned: "returned", evWaiting: "waiting", evHopped: "moved", evDeadLettered: "dead-lettered", evRejected: "rejected",
+	evReturned: "returned", evWaiting: "waiting", evHopped: "moved", evDeadLettered: "dead-lettered", evRedriven: "redriven", evRejected: "rejected",
 	evSettled: "settled", evFenced: "fenced", evCommitted: "committed", evFetched: "sent", evFault: "fault", evEnded: "ended",
 }
 

@@ -21,7 +21,8 @@ import (
 // the offsets that the broker has; no handler runs; no record is on its way from
 // an adapter or another client of the harness's to the broker; no transaction is
 // open; no record waits for another attempt. While one does, Settle waits until it
-// is due.
+// is due. So it does for records that were redriven, where somebody consumes the
+// redrive topic.
 //
 // A record that no dead-letter topic and no OnReject takes would wait for ever, and
 // so would a record behind a gate that stays closed: both fail the test. So does the

@@ -86,6 +86,7 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 				w.group(g.Group).adapters[l.name] = true
 				for _, t := range topics {
 					w.group(g.Group).topics[t] = true
+					w.group(g.Group).redrives[adapter.RedriveTopic(t, g.Group)] = true
 					if g.GroupID != g.Group {
 						w.group(g.Group).ids[t] = g.GroupID
 					}
@@ -138,6 +139,9 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 				s.attempt = int32(m.Attempt)
 				s.running = true
 				s.due = 0
+				if m.Topic != m.Origin.Topic {
+					w.group(m.Group).returns[m.Topic] = true
+				}
 				w.running++
 				l.running++
 				return event{attempt: s.attempt}
@@ -189,6 +193,9 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 				s.dead, s.err = &place{at.Topic, at.Partition, at.Offset}, cause
 				return event{to: *s.dead, detail: cause}
 			})
+		},
+		Redriven: func(group string, letter *adapter.DeadLetter, at adapter.Origin) {
+			locked(func() { w.redriven(group, l.name, way{letter.Origin, letter.Redriven + 1}, originPlace(at)) })
 		},
 		Rejected: func(m *adapter.Message, cause error) {
 			w.record(l, evRejected, m, func(s *story) event {

@@ -25,6 +25,7 @@ type watch struct {
 	changes  int // how much has happened
 	running  int // handlers that run, each counted once for each record
 	groups   map[string]*groupWatch
+	redrives map[string]*redrives // by topic
 	recent   recentPartition
 	detailed []storyKey // stories that are over and kept, oldest first
 	maxFates int
@@ -41,6 +42,8 @@ type groupWatch struct {
 	topics     map[string]bool   // that adapters consume, or have consumed, in it
 	ids        map[string]string // what the brokers call it, by topic, where that is another name
 	adapters   map[string]bool   // the links of those
+	redrives   map[string]bool   // the redrive topics of those topics, there or not
+	returns    map[string]bool   // the topics by which the group's own records came back
 	partitions map[topicPartition]*partitionWatch
 	refused    error // why a consumer of it stopped by itself
 	foreign    *foreignGroup
@@ -77,6 +80,7 @@ func newWatch(now time.Time, maxFates, maxEvents int) *watch {
 		wake:        make(chan struct{}, 1),
 		start:       now,
 		groups:      map[string]*groupWatch{},
+		redrives:    map[string]*redrives{},
 		maxFates:    maxFates,
 		timeline:    timeline{max: maxEvents},
 		connections: map[string]connection{},
@@ -103,7 +107,7 @@ func (w *watch) order() {
 func (w *watch) happened(e event) {
 	w.changes++
 	switch e.kind {
-	case evPublished, evSubscribed, evClosed, evSettled, evHopped, evDeadLettered, evRejected, evCommitted, evFetched:
+	case evPublished, evSubscribed, evClosed, evSettled, evHopped, evDeadLettered, evRedriven, evRejected, evCommitted, evFetched:
 		w.signs.Add(1)
 	}
 	if len(w.wake) == 0 { // which costs less than to try
@@ -136,7 +140,10 @@ func (w *watch) noteOf(client, format string, args ...any) {
 func (w *watch) group(name string) *groupWatch {
 	g := w.groups[name]
 	if g == nil {
-		g = &groupWatch{topics: map[string]bool{}, ids: map[string]string{}, adapters: map[string]bool{}, partitions: map[topicPartition]*partitionWatch{}}
+		g = &groupWatch{
+			topics: map[string]bool{}, ids: map[string]string{}, adapters: map[string]bool{},
+			redrives: map[string]bool{}, returns: map[string]bool{}, partitions: map[topicPartition]*partitionWatch{},
+		}
 		w.groups[name] = g
 	}
 	return g
