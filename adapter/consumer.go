@@ -507,8 +507,9 @@ func (c *Consumer) setPaused(p bool) {
 // leaves the group; a static member (Subscription.InstanceID) leaves it only with
 // LeaveOnClose. Waits for a next attempt are dropped at once. When ctx ends before
 // that, handlers that still run have their contexts cancelled and their results do
-// not count; the error says how many. What is not settled stays uncommitted, and is delivered to another member. Brokers that do not
-// answer are waited for no longer than 5 seconds after the handlers.
+// not count; the error says how many. What is not settled stays uncommitted, and is
+// delivered to another member. Brokers that do not answer are waited for no longer
+// than 5 seconds after the handlers.
 //
 // Closing again waits for the first close and returns the same; the first ctx
 // to end is the one that counts. A handler that closes its own consumer waits
