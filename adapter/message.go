@@ -10,7 +10,7 @@ import (
 
 // Message is one delivery of a record to a handler. A handler must not change
 // it: other attempts see the same key, value and headers. It may keep it, which
-// keeps up to 127 others in memory with it.
+// keeps up to 119 others in memory with it.
 type Message struct {
 	// Topic, Partition and Offset say where the record was read from.
 	Topic     string
