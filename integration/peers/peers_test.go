@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,25 +33,42 @@ const (
 )
 
 // run is one consumer at work: from the first record that is handled to the last.
+// What is counted is counted by partition, so that those who handle several at once
+// do not wait for each other to count.
 type run struct {
-	handled     atomic.Int64
+	left        [partitions]counter // records to come
+	open        atomic.Int32        // partitions that have some
 	first, last time.Time
+	begun       sync.Once
 	done        chan struct{}
 }
 
-func (r *run) record() { r.batch(1) }
+// counter has a line of the processors' caches to itself.
+type counter struct {
+	atomic.Int64
+	_ [56]byte
+}
 
-// batch is called when n records were handled.
-func (r *run) batch(n int) {
-	now := r.handled.Add(int64(n))
-	if now == int64(n) {
-		r.first = time.Now()
+func newRun(c *kfake.Cluster) *run {
+	r := &run{done: make(chan struct{})}
+	for _, p := range c.PartitionInfos(topic) {
+		if r.left[p.Partition].Store(p.HighWatermark); p.HighWatermark > 0 {
+			r.open.Add(1)
+		}
 	}
-	if now == records {
+	return r
+}
+
+// record is called when a record was handled.
+func (r *run) record(partition int32) {
+	r.begun.Do(func() { r.first = time.Now() })
+	if r.left[partition].Add(-1) == 0 && r.open.Add(-1) == 0 {
 		r.last = time.Now()
 		close(r.done)
 	}
 }
+
+func (r *run) isDone() bool { return r.open.Load() == 0 }
 
 // consumer handles all records of the topic with a handler that does nothing but
 // tell the run, and stops when that is done.
@@ -73,7 +91,7 @@ var consumers = []struct {
 // the median of how many it takes a second, beside that of the bare franz-go loop
 // of the same turn, and what is allocated for each record.
 func BenchmarkConsume(b *testing.B) {
-	addrs := filled(b).ListenAddrs()
+	broker := filled(b)
 	speed, allocs, ratio := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 	turn := 0
 	for b.Loop() {
@@ -81,11 +99,11 @@ func BenchmarkConsume(b *testing.B) {
 		took := map[string]float64{}
 		for i := range consumers {
 			c := consumers[(i+turn)%len(consumers)] // nobody is always the first
-			r := &run{done: make(chan struct{})}
+			r := newRun(broker)
 			runtime.GC()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			c.consumer(b, addrs, c.name+strconv.Itoa(turn), r)
+			c.consumer(b, broker.ListenAddrs(), c.name+strconv.Itoa(turn), r)
 			runtime.ReadMemStats(&after)
 			took[c.name] = r.last.Sub(r.first).Seconds()
 			speed[c.name] = append(speed[c.name], records/took[c.name])
@@ -146,13 +164,13 @@ func bare(tb testing.TB, addrs []string, group string, r *run) {
 		tb.Fatal(err)
 	}
 	defer cl.CloseAllowingRebalance()
-	for r.handled.Load() < records {
+	for !r.isDone() {
 		fs := cl.PollRecords(tb.Context(), 10_000)
 		if err := fs.Err(); err != nil {
 			tb.Fatal(err)
 		}
 		fs.EachRecord(func(rec *kgo.Record) {
-			r.record()
+			r.record(rec.Partition)
 			cl.MarkCommitRecords(rec)
 		})
 		cl.AllowRebalance()
@@ -172,8 +190,8 @@ func ordered(o adapter.Order) consumer {
 		}
 		_, err = a.Subscribe(tb.Context(), adapter.Subscription{
 			Topics: []string{topic}, Group: group, Order: o,
-			Handler: adapter.HandlerFunc(func(context.Context, *adapter.Message) adapter.Result {
-				r.record()
+			Handler: adapter.HandlerFunc(func(_ context.Context, m *adapter.Message) adapter.Result {
+				r.record(m.Partition)
 				return adapter.Commit()
 			}),
 		})
@@ -194,10 +212,11 @@ func kafkaGo(tb testing.TB, addrs []string, group string, r *run) {
 		MinBytes: 1, MaxBytes: 50 << 20, CommitInterval: time.Second, QueueCapacity: 10_000,
 	})
 	for range records {
-		if _, err := rd.ReadMessage(tb.Context()); err != nil {
+		m, err := rd.ReadMessage(tb.Context())
+		if err != nil {
 			tb.Fatal(err)
 		}
-		r.record()
+		r.record(int32(m.Partition))
 	}
 	if err := rd.Close(); err != nil {
 		tb.Fatal(err)
@@ -212,7 +231,7 @@ func (saramaHandler) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
 func (h saramaHandler) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 	for m := range c.Messages() {
-		h.r.record()
+		h.r.record(m.Partition)
 		s.MarkMessage(m, "")
 	}
 	return nil
@@ -260,7 +279,8 @@ func watermillKafka(tb testing.TB, addrs []string, group string, r *run) {
 	}
 	for range records {
 		m := <-messages
-		r.record()
+		partition, _ := wkafka.MessagePartitionFromCtx(m.Context())
+		r.record(partition)
 		m.Ack()
 	}
 	if err := s.Close(); err != nil {
@@ -273,10 +293,12 @@ func TestConsumers_handleAndCommitEachRecord(t *testing.T) {
 	c := filled(t)
 	for _, consumer := range consumers {
 		t.Run(consumer.name, func(t *testing.T) {
-			r := &run{done: make(chan struct{})}
+			r := newRun(c)
 			consumer.consumer(t, c.ListenAddrs(), consumer.name, r)
-			if n := r.handled.Load(); n != records {
-				t.Errorf("handled %d of %d", n, records)
+			for p := range r.left {
+				if left := r.left[p].Load(); left != 0 {
+					t.Errorf("partition %d: %d records were not handled, or handled twice", p, left)
+				}
 			}
 			var committed int64
 			if g := c.GroupInfo(consumer.name); g != nil {
