@@ -113,6 +113,9 @@ func (c *Consumer) start() error {
 	var ctx context.Context
 	ctx, c.abandon = context.WithCancel(context.Background())
 	opts = append(append(c.groupOptions(), opts...), kgo.WithContext(ctx))
+	if c.share != nil {
+		opts = append(opts, c.fetchWait()) // behind the user's
+	}
 	c.cl, err = kgo.NewClient(opts...)
 	if err != nil {
 		c.abandon()

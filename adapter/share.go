@@ -82,9 +82,21 @@ func (c *Consumer) shareOptions() []kgo.Opt {
 		kgo.ShareMaxRecords(int32(c.sub.MaxInFlight)),
 		kgo.ShareMaxRecordsStrict(), // and nothing ahead of a poll
 		kgo.ShareAckCallback(func(_ *kgo.Client, results kgo.ShareAckResults) { c.share.acknowledged(results) }),
-		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.WithHooks(c.share),
 	}
+}
+
+// fetchWait is how long a fetch of a share group waits for records: as long as the
+// user's clients do, Kafka's default where they have the client's, and never for so
+// long that a shutdown is over before. The client may send a fetch as a poll returns,
+// before it knows that nobody polls, and acknowledgements wait behind that.
+func (c *Consumer) fetchWait() kgo.Opt {
+	const usual, unset = 500 * time.Millisecond, 5 * time.Second
+	wait, _ := c.a.cl.OptValue(kgo.FetchMaxWait).(time.Duration)
+	if wait == unset {
+		wait = usual
+	}
+	return kgo.FetchMaxWait(min(wait, lastWords*4/5))
 }
 
 // OnBrokerRead is how it is known that the group has taken this member in.
