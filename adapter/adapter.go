@@ -65,8 +65,11 @@ type Adapter struct {
 	stopped   map[string]error // why the last consumer of a group stopped by itself
 	turns     map[groupPartition]chan struct{}
 	closing   bool
-	closed    chan struct{}
-	closeErr  error
+
+	patience context.Context // ends when a Close has waited long enough
+	hurry    context.CancelCauseFunc
+	closed   chan struct{}
+	closeErr error // set before closed is closed
 }
 
 // New checks the configuration and starts to connect in the background: it
@@ -104,6 +107,7 @@ func New(cfg Config) (*Adapter, error) {
 	buffered, _ := a.cl.OptValue(kgo.MaxBufferedRecords).(int64)
 	a.room = make(chan struct{}, max(1, buffered))
 	a.ctx, a.cancel = context.WithCancel(context.Background())
+	a.patience, a.hurry = context.WithCancelCause(context.Background())
 	a.tasks.Go(func() { a.conn.keep(a.ctx) })
 	return a, nil
 }
@@ -149,25 +153,33 @@ func (a *Adapter) Consumers() []*Consumer {
 // what was published is acknowledged, and disconnects. When ctx ends before
 // that is done, it closes anyway, and the error says what was left: handlers
 // that were cut off are delivered again to the next member of their group, and
-// records that were not acknowledged may be lost. Calling it again waits for
-// the first call and returns the same.
+// records that were not acknowledged may be lost. They are waited for as long as
+// whoever publishes waits, so a little longer than Config.PublishTimeout, at most.
+//
+// Closing again waits for the first close and returns the same; the first ctx
+// to end is the one that counts.
 func (a *Adapter) Close(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { a.hurry(context.Cause(ctx)) })
+	defer stop()
 	a.mu.Lock()
-	if a.closing {
-		a.mu.Unlock()
-		<-a.closed
-		return a.closeErr
-	}
+	again := a.closing
 	a.closing = true
 	a.mu.Unlock()
-	defer close(a.closed)
+	if !again {
+		a.shutDown()
+	}
+	<-a.closed
+	return a.closeErr
+}
 
+func (a *Adapter) shutDown() {
+	defer close(a.closed)
 	var errs []error
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, c := range a.Consumers() {
 		wg.Go(func() {
-			if err := c.Close(ctx); err != nil {
+			if err := c.Close(a.patience); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
@@ -175,15 +187,31 @@ func (a *Adapter) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	if err := a.cl.Flush(ctx); err != nil && a.Buffered() > 0 {
-		errs = append(errs, fmt.Errorf("%d records not acknowledged: %w", a.Buffered(), err))
+	if err := a.flush(); err != nil {
+		errs = append(errs, err)
 	}
 	a.conn.state.set(Closed, nil, 0, false)
 	a.cancel()
 	a.tasks.Wait()
 	a.cl.Close()
+	a.hurry(nil)
 	a.closeErr = errors.Join(errs...)
-	return a.closeErr
+}
+
+// flush waits for what was published. The client itself waits without an end for a
+// record that a broker may have, and has not acknowledged.
+func (a *Adapter) flush() error {
+	limit := a.cfg.publishLimit()
+	ctx, cancel := context.WithTimeout(a.patience, limit)
+	defer cancel()
+	if err := a.cl.Flush(ctx); err == nil || a.Buffered() == 0 {
+		return nil
+	}
+	why := context.Cause(a.patience)
+	if why == nil {
+		why = &TimeoutError{After: limit, Err: a.conn.state.view().Cause}
+	}
+	return fmt.Errorf("%d records not acknowledged: %w", a.Buffered(), why)
 }
 
 // start starts a consumer, unless the adapter is closing. Close then finds all

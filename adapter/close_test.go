@@ -180,6 +180,50 @@ func TestClose_waitsForWhatWasPublished(t *testing.T) {
 	})
 }
 
+// lostAnswer has the adapter publish a record that the broker takes without a word,
+// and then takes the broker down.
+func lostAnswer(t *testing.T, h *harness.Harness) (a *adapter.Adapter, published <-chan error) {
+	h.AllowPending()
+	h.CreateTopics("t")
+	a = h.NewAdapter()
+	require.NoError(t, a.Ready(t.Context()))
+	f := h.Broker().DropAfter(fakebroker.Scope{APIs: []kmsg.Key{kmsg.Produce}})
+	said := make(chan error, 1)
+	go func() { said <- a.Publish(context.Background(), event{"t", "", "one"}) }()
+	until(t, "the broker has it", func() bool { return f.Hits() > 0 })
+	h.Broker().TakeDown(0)
+	return a, said
+}
+
+func TestClose_doesNotWaitLongerThanWhoeverPublishes(t *testing.T) {
+	needsTag(t)
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		a, published := lostAnswer(t, h)
+		start := time.Now()
+		err := a.Close(context.Background())
+		assert.Equal(t, 33*time.Second, time.Since(start))
+		require.ErrorIs(t, err, adapter.ErrTimeout)
+		require.ErrorContains(t, err, "1 records not acknowledged: no answer within 33s")
+		require.ErrorIs(t, <-published, adapter.ErrTimeout)
+	})
+}
+
+func TestClose_ofAnAdapterBySomebodyInAHurryIsHeard(t *testing.T) {
+	needsTag(t)
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		a, _ := lostAnswer(t, h)
+		patient := make(chan error)
+		go func() { patient <- a.Close(context.Background()) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		require.ErrorIs(t, a.Close(ctx), context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(start))
+		require.ErrorIs(t, <-patient, context.DeadlineExceeded)
+	})
+}
+
 func TestClosed(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t")

@@ -208,3 +208,8 @@ func demoted(l slog.Level) slog.Level {
 		return l - 4
 	}
 }
+
+// publishLimit is how long a record is waited for. The client fails one after
+// PublishTimeout, unless the broker may have it already: then it waits for the
+// broker's word, and we do not.
+func (c Config) publishLimit() time.Duration { return c.PublishTimeout + c.PublishTimeout/10 }

@@ -243,9 +243,7 @@ func (s *sending) ended() bool { return len(s.waiting) == 0 }
 // wait waits for the outcome of each record. After a TimeoutError the outcome
 // may still be to come: see ended.
 func (s *sending) wait(ctx context.Context) []error {
-	// The client fails a record after PublishTimeout, unless the broker may
-	// have it already: then it waits for the broker's word, and we do not.
-	limit := time.NewTimer(s.a.cfg.PublishTimeout + s.a.cfg.PublishTimeout/10)
+	limit := time.NewTimer(s.a.cfg.publishLimit())
 	defer limit.Stop()
 	giveUp := func(err error) []error {
 		errs := slices.Clone(s.errs)
