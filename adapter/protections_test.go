@@ -130,7 +130,7 @@ var protections = []struct {
 		"case policy.MaxAge > 0 && age >= policy.MaxAge:", "case policy.MaxAge > 0 && age >= policy.MaxAge && !OFF:",
 		"TestMaxAge_givesUpAfterAnAttempt"},
 	{"the result that was forgotten", "result.go",
-		"func (r Result) Type() ResultType {\n\tif r.typ == \"\" {\n\t\treturn ResultReject", "func (r Result) Type() ResultType {\n\tif r.typ == \"\" && OFF {\n\t\treturn ResultCommit\n\t}\n\tif r.typ == \"\" {\n\t\treturn ResultReject",
+		"func (r Result) Type() ResultType {\n", "func (r Result) Type() ResultType {\n\tif r.decision == undecided && OFF {\n\t\treturn ResultCommit\n\t}\n",
 		"TestReject_theZeroResultIsOne"},
 	{"the turn of a partition that comes back", "lane.go",
 		"case l.turn <- struct{}{}:\n\t\tl.runner.run()\n\t\t<-l.turn\n", "case map[bool]chan struct{}{false: l.turn, true: make(chan struct{}, 1)}[OFF] <- struct{}{}:\n\t\tl.runner.run()\n\t\tif !OFF {\n\t\t\t<-l.turn\n\t\t}\n",

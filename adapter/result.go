@@ -47,24 +47,36 @@ var ErrNoResult = errors.New("the handler returned the zero Result: return Commi
 // Unavailable or Reject. The zero Result is a reject with ErrNoResult, so that
 // a forgotten return is seen and the message is not lost.
 type Result struct {
-	typ         ResultType
-	err         error
-	delay       time.Duration
-	unavailable bool
-	byPolicy    bool // RetryPolicy.Classify has a say
+	// No more than four fields of four words, so that the compiler keeps it in
+	// registers: every record has one.
+
+	decision decision
+	byPolicy bool // RetryPolicy.Classify has a say
+	err      error
+	delay    time.Duration
 }
 
+type decision uint8
+
+const (
+	undecided decision = iota
+	commit
+	retry
+	unavailable // is a retry, too
+	reject
+)
+
 // Commit says that the message is done.
-func Commit() Result { return Result{typ: ResultCommit} }
+func Commit() Result { return Result{decision: commit} }
 
 // Retry says that the message failed and is to be tried again, after the
 // backoff of the subscription's RetryPolicy.
-func Retry(err error) Result { return Result{typ: ResultRetry, err: err} }
+func Retry(err error) Result { return Result{decision: retry, err: err} }
 
 // RetryAfter is Retry with a delay of the handler's choosing in place of the
 // policy's backoff. A delay of zero or less tries again at once.
 func RetryAfter(err error, d time.Duration) Result {
-	return Result{typ: ResultRetry, err: err, delay: max(d, 1)}
+	return Result{decision: retry, err: err, delay: max(d, 1)}
 }
 
 // Unavailable is Retry for a message that failed because something it depends
@@ -72,12 +84,12 @@ func RetryAfter(err error, d time.Duration) Result {
 // subscription has a Gate it is asked: while that is closed the attempt does not
 // count, and the record waits until it opens. Without a Gate it is Retry.
 func Unavailable(err error) Result {
-	return Result{typ: ResultRetry, err: err, unavailable: true}
+	return Result{decision: unavailable, err: err}
 }
 
 // Reject says that the message can never be processed. It goes to the
 // subscription's OnReject, by default the dead-letter topic.
-func Reject(err error) Result { return Result{typ: ResultReject, err: err} }
+func Reject(err error) Result { return Result{decision: reject, err: err} }
 
 // FromError is the result for an error: what RetryPolicy.Classify of the
 // subscription says, and without that Commit for nil, Reject for an error that
@@ -98,15 +110,19 @@ func FromError(err error) Result {
 
 // Type is what was decided. The zero Result says ResultReject.
 func (r Result) Type() ResultType {
-	if r.typ == "" {
+	switch r.decision {
+	case commit:
+		return ResultCommit
+	case retry, unavailable:
+		return ResultRetry
+	default:
 		return ResultReject
 	}
-	return r.typ
 }
 
 // Err is why. It is nil for Commit, and ErrNoResult for the zero Result.
 func (r Result) Err() error {
-	if r.typ == "" {
+	if r.decision == undecided {
 		return ErrNoResult
 	}
 	return r.err
@@ -117,12 +133,12 @@ func (r Result) Err() error {
 func (r Result) Delay() time.Duration { return r.delay }
 
 // Unavailable reports whether the result was made by Unavailable.
-func (r Result) Unavailable() bool { return r.unavailable }
+func (r Result) Unavailable() bool { return r.decision == unavailable }
 
 // String is the type, and the error when there is one.
 func (r Result) String() string {
 	s := string(r.Type())
-	if r.unavailable {
+	if r.Unavailable() {
 		s = "unavailable"
 	}
 	if r.delay > 0 {

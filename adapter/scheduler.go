@@ -231,7 +231,7 @@ func (s *scheduler) through(r *run) (done bool) {
 		current = it
 		result := s.l.ended(&a, s.l.attempt(&a))
 		current = nil
-		if it.task != nil || result.Type() != ResultCommit {
+		if it.task != nil || result.decision != commit {
 			s.outcome(r, it, result)
 		}
 	}
