@@ -4,6 +4,8 @@ package integration
 import (
 	"errors"
 	"maps"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,11 +23,16 @@ var (
 // opener gives behaviours the clusters that they need.
 type opener func(t *testing.T, needs brokertest.Needs) brokertest.Cluster
 
-// TestBehaviours holds a real Apache Kafka to what the fake broker is held to, and
-// the fake broker besides, and compares what came of it with PARITY.md. It is opted
-// into: see package kafka.
+// TestBehaviours holds a real Apache Kafka to what the fake broker is held to. With
+// the jars it is the fake broker's turn, too, and PARITY.md says what came of each:
+// they alone are of the release that it is about, and can be given what every
+// behaviour needs. It is opted into: see package kafka.
 func TestBehaviours(t *testing.T) {
-	kafka.SkipUnlessWanted(t)
+	source := kafka.SkipUnlessWanted(t)
+	if source != kafka.FromJars {
+		brokertest.Test(t, apache(t))
+		return
+	}
 	brokers := []struct {
 		name string
 		open opener
@@ -47,8 +54,9 @@ func TestBehaviours(t *testing.T) {
 	p.compare(t)
 }
 
-// apache starts Kafkas. Behaviours that need the same kind of cluster share one,
-// which is started for the first of them and ends with the test.
+// apache is Kafkas from the source that is chosen. Behaviours that need the same kind
+// of cluster share one, which is started for the first of them and ends with the
+// test. Behaviours that need what the source has not are skipped.
 func apache(all *testing.T) opener {
 	clusters := make(map[kind]*kafka.Kafka)
 	return func(t *testing.T, needs brokertest.Needs) brokertest.Cluster {
@@ -58,20 +66,36 @@ func apache(all *testing.T) opener {
 		}
 		if clusters[k] == nil {
 			started, err := kafka.Start(all.Context(), k.config())
-			if errors.Is(err, kafka.ErrExisting) {
+			if errors.Is(err, kafka.ErrSource) {
 				t.Skip(err)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			all.Cleanup(func() {
+				if logs := started.Logs(); all.Failed() && logs != "" {
+					all.Log("Kafka logged:\n" + logs)
+				}
 				if err := started.Close(); err != nil {
 					all.Error(err)
 				}
 			})
 			clusters[k] = started
 		}
+		skipOtherReleases(t, clusters[k])
 		return cluster(clusters[k])
+	}
+}
+
+// skipOtherReleases skips what is true of the release whose jars there are only.
+func skipOtherReleases(t *testing.T, k *kafka.Kafka) {
+	t.Helper()
+	have, err := k.Release(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(kafka.Version(), have+".") {
+		t.Skipf("this is true of Apache Kafka %s, and the brokers are of %s", kafka.Version(), have)
 	}
 }
 
@@ -135,7 +159,7 @@ type kind struct {
 }
 
 func (k kind) config() kafka.Config {
-	c := kafka.Config{Nodes: k.nodes, Properties: make(map[string]string)}
+	c := kafka.Config{Nodes: k.nodes, Properties: map[string]string{"auto.create.topics.enable": strconv.FormatBool(k.autoCreate)}}
 	if k.listeners {
 		c.Users, c.TLS, c.ACLs = []kafka.User{admin, alice}, true, true
 	}
@@ -144,9 +168,6 @@ func (k kind) config() kafka.Config {
 	}
 	if k.allowEveryone {
 		c.Properties["allow.everyone.if.no.acl.found"] = "true"
-	}
-	if k.autoCreate {
-		c.Properties["auto.create.topics.enable"] = "true"
 	}
 	if k.shortSessions {
 		maps.Copy(c.Properties, shortSessions)

@@ -16,8 +16,9 @@ import (
 // describe: its type, its default, whether it can be changed, and its synonyms.
 // What a broker was started with is its own.
 func TestConfigs_areThoseOfKafka(t *testing.T) {
-	kafka.SkipUnlessWanted(t)
-	fake, apache := fakebroker.Run(t).ClientOptions(), kgo.SeedBrokers(kafka.Run(t, kafka.Config{}).Addrs()...)
+	k := kafka.Run(t, kafka.Config{})
+	skipOtherReleases(t, k)
+	fake, apache := fakebroker.Run(t).ClientOptions(), kgo.SeedBrokers(k.Addrs()...)
 	for _, kind := range []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeGroupConfig} {
 		want := definitions(t, kind, apache)
 		got := definitions(t, kind, fake...)

@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,8 +16,15 @@ import (
 // asking for them (auto.create.topics.enable=false), and the internal topics
 // have one partition a node and one replica.
 type Config struct {
+	// Source is where the cluster comes from. Empty means the one that the
+	// environment chooses ([Chosen]), and the jars when it chooses none. A container
+	// has one node, its plaintext listener on a port of its own, and Properties; a
+	// cluster that was there has what it has.
+	Source Source
+
 	// Nodes is the number of nodes, with ids from 1. Each is a broker, the
-	// first is the controller too. Zero means one; more than nine are refused.
+	// first is the controller too. Zero means one; more than nine are refused. A
+	// cluster that was there must have as many or more.
 	Nodes int
 
 	// Ports are those of the plaintext listeners, one a node. Empty means free
@@ -37,7 +46,7 @@ type Config struct {
 	ACLs bool
 
 	// Properties are added to those of each node, or replace them, by their
-	// names in Kafka's server.properties.
+	// names in Kafka's server.properties. A cluster that was there must have them.
 	Properties map[string]string
 
 	// Dir keeps data, configuration and logs, and must be empty or not exist.
@@ -65,6 +74,16 @@ func (c Config) withDefaults() (Config, error) {
 	bad := func(format string, args ...any) (Config, error) {
 		return c, fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, args...))
 	}
+	if c.Source == "" {
+		chosen, err := Chosen()
+		if err != nil {
+			return c, err
+		}
+		c.Source = cmp.Or(chosen, FromJars)
+	}
+	if !slices.Contains(sources, c.Source) {
+		return bad("Source is %q; use one of %q", c.Source, sources)
+	}
 	if c.Nodes == 0 {
 		c.Nodes = max(1, len(c.Ports))
 	}
@@ -88,5 +107,33 @@ func (c Config) withDefaults() (Config, error) {
 			return bad(`user %q: Name and Password are of printable ASCII without space, ", \, ;, = and comma`, u.Name)
 		}
 	}
+	if asks := c.asksTooMuch(); asks != "" {
+		return c, fmt.Errorf("%w: %s; "+envReal+"=jars, and no "+envBrokers+", starts one that has", ErrSource, asks)
+	}
 	return c, nil
+}
+
+// asksTooMuch is what the source cannot give, empty when it can give everything or
+// that depends on the cluster.
+func (c Config) asksTooMuch() string {
+	if c.Source == FromJars {
+		return ""
+	}
+	switch {
+	case c.Source == FromContainer && c.Nodes > 1:
+		return fmt.Sprintf("%d nodes", c.Nodes)
+	case len(c.Users) > 0:
+		return "a listener with users"
+	case c.TLS:
+		return "a listener with TLS"
+	case c.ACLs:
+		return "an authorizer"
+	case len(c.Ports) > 0:
+		return "a port that is chosen"
+	case c.Dir != "":
+		return "a folder for its data"
+	case len(c.JVM) > 0:
+		return "flags of the virtual machine"
+	}
+	return ""
 }

@@ -17,17 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // host is where everything listens.
 const host = "127.0.0.1"
-
-// Names of the environment's variables.
-const (
-	envReal    = "KAFKATEST_REAL" // set to opt into tests on a real broker
-	envBrokers = "KAFKA_BROKERS"  // one that runs already
-)
 
 // The SASL mechanisms of a listener with SASL, PLAIN first.
 var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
@@ -36,52 +31,40 @@ var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 // times what an idle one does.
 const startLimit = 2 * time.Minute
 
-// ErrExisting is wrapped by the error of a Start that was asked for what the
-// cluster named by KAFKA_BROKERS cannot be given.
-var ErrExisting = errors.New("KAFKA_BROKERS names a cluster that runs already")
-
 // Kafka is a cluster. Its methods are safe for concurrent use.
 type Kafka struct {
-	config  Config
-	nodes   []*node
-	seeds   []string // when it was there already
-	ca      []byte
-	caFile  string
-	dir     string
-	ownsDir bool
-	archive *archive
+	config    Config
+	nodes     []*node    // of the jars
+	container *container // nil when it is none
+	seeds     []string   // of a cluster that was there already
+	ca        []byte
+	caFile    string
+	dir       string
+	ownsDir   bool
+	archive   *archive
 
 	closing sync.Once
 	err     error
 }
 
-// Wanted tells whether tests shall run on a real broker: the environment has
-// KAFKATEST_REAL or KAFKA_BROKERS, not empty.
-func Wanted() bool { return os.Getenv(envReal) != "" || os.Getenv(envBrokers) != "" }
-
-// SkipUnlessWanted skips a test unless a real broker is [Wanted], and says how to
-// opt in.
-func SkipUnlessWanted(tb testing.TB) {
-	tb.Helper()
-	if !Wanted() {
-		tb.Skip("opt in with " + envReal + "=1 to run this on Apache Kafka " + Version() + " (needs Java and Maven), or with " + envBrokers + "=HOST:PORT on one that runs")
-	}
-}
-
-// Run starts a cluster and stops it with the test. It skips the test when a real
-// broker is not [Wanted], or when KAFKA_BROKERS names one that lacks what config
-// asks for; that it cannot be started is a failure.
+// Run starts a cluster and stops it with the test, which shows the end of its log
+// when it fails. It skips the test when a real broker is not opted into, or when the
+// source cannot give what config asks for ([ErrSource]); that it cannot be started
+// is a failure.
 func Run(tb testing.TB, config Config) *Kafka {
 	tb.Helper()
 	SkipUnlessWanted(tb)
 	k, err := Start(tb.Context(), config)
-	if errors.Is(err, ErrExisting) {
+	if errors.Is(err, ErrSource) {
 		tb.Skip(err)
 	}
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
+		if logs := k.Logs(); tb.Failed() && logs != "" {
+			tb.Log("Kafka logged:\n" + logs)
+		}
 		if err := k.Close(); err != nil {
 			tb.Error(err)
 		}
@@ -94,19 +77,24 @@ func Run(tb testing.TB, config Config) *Kafka {
 // groups. ctx bounds the start only. Errors say what to do, and those of a broker
 // that did not start have the end of its log; config's wrap [ErrConfig].
 //
-// When the environment has KAFKA_BROKERS it returns that cluster instead, which
-// can be had with a zero Config only: [ErrExisting].
+// What [Chosen] names is used where config names no source, and the jars where
+// neither does. A source that cannot give what config asks for is an [ErrSource].
 func Start(ctx context.Context, config Config) (*Kafka, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if seeds := os.Getenv(envBrokers); seeds != "" {
-		if config.Nodes > 1 || len(config.Ports) > 0 || len(config.Users) > 0 || config.TLS || config.ACLs || len(config.Properties) > 0 || config.Dir != "" {
-			return nil, fmt.Errorf("%w, and cannot be given other nodes, listeners or properties: unset it to start one", ErrExisting)
-		}
-		return &Kafka{config: config, seeds: strings.Split(seeds, ",")}, nil
+	switch config.Source {
+	case FromExisting:
+		return findExisting(ctx, config)
+	case FromContainer:
+		return startContainer(ctx, config)
+	default:
+		return startJars(ctx, config)
 	}
+}
+
+func startJars(ctx context.Context, config Config) (*Kafka, error) {
 	if err := checkPorts(config.Ports); err != nil {
 		return nil, err
 	}
@@ -128,7 +116,7 @@ func Start(ctx context.Context, config Config) (*Kafka, error) {
 			return k, nil
 		}
 		// A port that was free can be anybody's a moment later.
-		taken := strings.Contains(k.logs(), "Address already in use")
+		taken := strings.Contains(k.Logs(), "Address already in use")
 		if err := errors.Join(err, k.Close()); !taken || try == tries {
 			return nil, err
 		}
@@ -226,6 +214,9 @@ func (k *Kafka) nodeDir(id int) string { return filepath.Join(k.dir, fmt.Sprintf
 func (k *Kafka) Close() error {
 	k.closing.Do(func() {
 		var errs []error
+		if k.container != nil {
+			errs = append(errs, k.container.stop())
+		}
 		if len(k.nodes) > 0 {
 			// The controller last: brokers say goodbye to it.
 			stop := func(n *node) error { return n.stop() }
@@ -243,10 +234,14 @@ func (k *Kafka) Close() error {
 // Addrs are the HOST:PORT of the plaintext listeners, one a node in the order of
 // their ids, or the seeds of a cluster that was there before.
 func (k *Kafka) Addrs() []string {
-	if k.seeds != nil {
+	switch k.config.Source {
+	case FromExisting:
 		return slices.Clone(k.seeds)
+	case FromContainer:
+		return []string{k.container.addr}
+	default:
+		return k.addrs(plaintext)
 	}
-	return k.addrs(plaintext)
 }
 
 // SASLAddrs are those of the listeners with SASL and without TLS, nil without
@@ -287,8 +282,39 @@ func (k *Kafka) TLSConfig() *tls.Config {
 	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 }
 
-// logs is the end of what the nodes logged.
-func (k *Kafka) logs() string {
+// Release is the oldest release that the brokers may be of, by the versions of the
+// APIs that they know, as "4.3"; what can only be guessed is said so, as "at least
+// 4.3". Those that know different versions are an error.
+func (k *Kafka) Release(ctx context.Context) (string, error) {
+	cl, err := kgo.NewClient(append(k.ClientOptions(), kgo.DisableClientMetrics())...)
+	if err != nil {
+		return "", fmt.Errorf("making a client: %w", err)
+	}
+	defer cl.Close()
+	brokers, err := kadm.NewClient(cl).ApiVersions(ctx)
+	if err != nil {
+		return "", fmt.Errorf("asking for the brokers: %w", err)
+	}
+	release := ""
+	for id, b := range brokers {
+		if b.Err != nil {
+			return "", fmt.Errorf("asking broker %d for its versions: %w", id, b.Err)
+		}
+		guess := strings.ReplaceAll(b.VersionGuess(), "v", "")
+		if release != "" && guess != release {
+			return "", fmt.Errorf("the brokers are of different releases: %s and %s", release, guess)
+		}
+		release = guess
+	}
+	return release, nil
+}
+
+// Logs is the end of what the nodes logged, empty for a cluster that was there
+// before.
+func (k *Kafka) Logs() string {
+	if k.container != nil {
+		return k.container.log()
+	}
 	var b strings.Builder
 	for _, n := range k.nodes {
 		if log := n.log(); log != "" {

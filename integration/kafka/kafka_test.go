@@ -26,6 +26,9 @@ import (
 func TestRun_isReadyForEverything(t *testing.T) {
 	for _, c := range []kafka.Config{{}, {Nodes: 3}} {
 		t.Run(fmt.Sprintf("%d nodes", max(1, c.Nodes)), func(t *testing.T) {
+			if kafka.SkipUnlessWanted(t) == kafka.FromExisting {
+				t.Skip("this is about what is started, and KAFKA_BROKERS names a cluster that runs")
+			}
 			begun := time.Now()
 			k := kafka.Run(t, c)
 			t.Logf("ready after %v", time.Since(begun))
@@ -98,9 +101,6 @@ func TestRun_listeners(t *testing.T) {
 }
 
 func TestStart_saysWhatToDo(t *testing.T) {
-	if os.Getenv("KAFKA_BROKERS") != "" {
-		t.Skip("KAFKA_BROKERS is used instead of what this would start")
-	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
 	defer func() { _ = taken.Close() }() // nothing was sent
@@ -108,6 +108,8 @@ func TestStart_saysWhatToDo(t *testing.T) {
 	full := t.TempDir()
 	noError(t, os.WriteFile(filepath.Join(full, "file"), nil, 0o600))
 
+	chosen, err := kafka.Chosen()
+	noError(t, err)
 	for name, c := range map[string]struct {
 		config kafka.Config
 		env    map[string]string
@@ -122,15 +124,22 @@ func TestStart_saysWhatToDo(t *testing.T) {
 		"port taken":        {config: kafka.Config{Ports: []int{port}}, want: []string{fmt.Sprintf("port %d cannot be had", port), "choose another"}},
 		"no java":           {env: map[string]string{"PATH": "/nonexistent", "JAVA_HOME": ""}, want: []string{"no java", "install a Java runtime, 17 or later"}},
 		"no mvn":            {env: map[string]string{"PATH": onlyJava(t), "KAFKATEST_CACHE": t.TempDir()}, want: []string{"no mvn", "install Maven"}},
-		"existing broker":   {config: kafka.Config{Nodes: 3}, env: map[string]string{"KAFKA_BROKERS": "127.0.0.1:1"}, want: []string{"KAFKA_BROKERS", "unset it"}},
+		"no such source":    {config: kafka.Config{Source: "jar"}, want: []string{`Source is "jar"; use one of ["jars" "container" "existing"]`}},
+		"existing with TLS": {config: kafka.Config{TLS: true}, env: map[string]string{"KAFKA_BROKERS": "127.0.0.1:1"}, want: []string{"cannot give", "a listener with TLS", "KAFKATEST_REAL=jars"}},
+		"nobody there":      {env: map[string]string{"KAFKA_BROKERS": "127.0.0.1:1"}, want: []string{"no Kafka answers at 127.0.0.1:1, which KAFKA_BROKERS names"}},
+		"existing, unnamed": {config: kafka.Config{Source: kafka.FromExisting}, want: []string{"set KAFKA_BROKERS"}},
+		"container, nodes":  {config: kafka.Config{Nodes: 3}, env: map[string]string{"KAFKATEST_REAL": "container"}, want: []string{"cannot give", "3 nodes", "KAFKATEST_REAL=jars"}},
+		"no container":      {config: kafka.Config{Source: kafka.FromContainer}, env: map[string]string{"KAFKATEST_IMAGE": "no image"}, want: []string{"starting a container of no image", "KAFKATEST_IMAGE names another", "KAFKATEST_REAL=jars needs no Docker"}},
 		"folder not empty":  {config: kafka.Config{Dir: full}, want: []string{"is not empty"}, starts: true},
 		"unusable property": {config: kafka.Config{Properties: map[string]string{"num.network.threads": "many"}}, want: []string{"formatting", "num.network.threads"}, starts: true},
 		"broker that ends":  {config: kafka.Config{Properties: map[string]string{"authorizer.class.name": "no.such.Class"}}, want: []string{"node 1 ended", "no.such.Class"}, starts: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if c.starts && !kafka.Wanted() {
-				t.Skip("opt in with KAFKATEST_REAL=1")
+			if c.starts && chosen != kafka.FromJars {
+				t.Skip("this starts the jars: opt in with KAFKATEST_REAL=jars")
 			}
+			t.Setenv("KAFKATEST_REAL", "")
+			t.Setenv("KAFKA_BROKERS", "")
 			for k, v := range c.env {
 				t.Setenv(k, v)
 			}
@@ -196,11 +205,13 @@ func TestStart_nothingIsLeftByAProcessThatDies(t *testing.T) {
 		fmt.Println("address", k.Addrs()[0])
 		select {}
 	}
-	if os.Getenv("KAFKATEST_REAL") == "" {
-		t.Skip("opt in with KAFKATEST_REAL=1")
+	chosen, err := kafka.Chosen()
+	noError(t, err)
+	if chosen != kafka.FromJars {
+		t.Skip("this kills what started the jars: opt in with KAFKATEST_REAL=jars")
 	}
 	cmd := exec.CommandContext(within(t), os.Args[0], "-test.run", "^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), "KAFKATEST_DIES=1", "KAFKA_BROKERS=", "TMPDIR="+t.TempDir())
+	cmd.Env = append(os.Environ(), "KAFKATEST_DIES=1", "TMPDIR="+t.TempDir())
 	out, err := cmd.StdoutPipe()
 	noError(t, err)
 	noError(t, cmd.Start())

@@ -16,19 +16,6 @@ import (
 // awaitReady returns when all nodes are there and all coordinators answer. To ask
 // for a coordinator creates the internal topics.
 func (k *Kafka) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	for _, n := range k.nodes {
-		stop := make(chan struct{})
-		defer close(stop)
-		go func() { // ends with this function
-			select {
-			case <-n.process.Ended():
-				cancel(fmt.Errorf("node %d ended%s", n.id, hint(n.log())))
-			case <-stop:
-			}
-		}()
-	}
 	cl, err := kgo.NewClient(append(k.ClientOptions(),
 		kgo.DisableClientMetrics(), kgo.MetadataMinAge(10*time.Millisecond), kgo.RequestRetries(0))...)
 	if err != nil {
@@ -42,12 +29,30 @@ func (k *Kafka) awaitReady(ctx context.Context) error {
 		if last = k.ready(ctx, cl); last == nil {
 			return nil
 		}
+		if err := k.ended(ctx); err != nil {
+			return fmt.Errorf("starting Kafka: %w (at last: %w); it logged:\n%s", err, last, k.Logs())
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("starting Kafka: %w (at last: %w); it logged:\n%s", context.Cause(ctx), last, k.logs())
+			return fmt.Errorf("starting Kafka: %w (at last: %w); it logged:\n%s", context.Cause(ctx), last, k.Logs())
 		}
 	}
+}
+
+// ended says which node runs no longer.
+func (k *Kafka) ended(ctx context.Context) error {
+	if k.container != nil {
+		return k.container.ended(ctx)
+	}
+	for _, n := range k.nodes {
+		select {
+		case <-n.process.Ended():
+			return fmt.Errorf("node %d ended%s", n.id, hint(n.log()))
+		default:
+		}
+	}
+	return nil
 }
 
 func (k *Kafka) ready(ctx context.Context, cl *kgo.Client) error {
@@ -60,8 +65,8 @@ func (k *Kafka) ready(ctx context.Context, cl *kgo.Client) error {
 	if err != nil {
 		return err
 	}
-	if have := len(meta.Brokers); have < len(k.nodes) {
-		return fmt.Errorf("%d of %d nodes have joined", have, len(k.nodes))
+	if have := len(meta.Brokers); have < k.config.Nodes {
+		return fmt.Errorf("%d of %d nodes have joined", have, k.config.Nodes)
 	}
 	adm := kadm.NewClient(cl)
 	names := k.namesOnAllPartitions()
@@ -131,7 +136,7 @@ func shareCoordinator(ctx context.Context, cl *kgo.Client) error {
 // namesOnAllPartitions are names of groups and transactional ids such that each
 // partition of an internal topic has one. They are asked for, never created.
 func (k *Kafka) namesOnAllPartitions() []string {
-	partitions := len(k.nodes)
+	partitions := k.config.Nodes
 	seen := make(map[int]bool)
 	var names []string
 	for i := 0; len(names) < partitions; i++ {
