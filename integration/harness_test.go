@@ -18,13 +18,18 @@ import (
 // What the harness says of a Kafka that is there already, its own tests say: on a
 // fake one, and here on a real one.
 func TestHarness_onAKafkaThatIsThere(t *testing.T) {
-	runOnKafka(t, kafka.Run(t, kafka.Config{Nodes: 3}), "./harness")
+	runOnKafka(t, "./harness")
 }
 
 // runOnKafka runs those tests of a package of the module above that are for a Kafka
-// that is there.
-func runOnKafka(t *testing.T, k *kafka.Kafka, pkg string) {
+// that is there: on as many nodes as the source has, and three of the jars.
+func runOnKafka(t *testing.T, pkg string) {
 	t.Helper()
+	var c kafka.Config
+	if kafka.SkipUnlessWanted(t) == kafka.FromJars {
+		c.Nodes = 3
+	}
+	k := kafka.Run(t, c)
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-tags", "synctests", "-run", "^TestRunOnKafka_", pkg)
 	cmd.Dir = ".." // the module whose tests they are
 	cmd.Env = append(os.Environ(), "KAFKA_BROKERS="+strings.Join(k.Addrs(), ","))
@@ -54,5 +59,5 @@ func TestHarness_onAKafkaWithTLSAndUsers(t *testing.T) {
 
 // What holds for the adapter's groups, whatever happens, its own tests say, too.
 func TestAdapter_membersComeAndGo(t *testing.T) {
-	runOnKafka(t, kafka.Run(t, kafka.Config{Nodes: 3}), "./adapter")
+	runOnKafka(t, "./adapter")
 }

@@ -108,7 +108,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	if asks := c.asksTooMuch(); asks != "" {
-		return c, fmt.Errorf("%w: %s; "+envReal+"=jars, and no "+envBrokers+", starts one that has", ErrSource, asks)
+		return c, fmt.Errorf("%w: %s ("+envReal+"=jars has that)", ErrSource, asks)
 	}
 	return c, nil
 }

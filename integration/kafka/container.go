@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strconv"
 	"time"
@@ -28,6 +27,8 @@ const (
 	// startFile is what the container waits for: the address that clients are told
 	// is known only when the port is mapped, and that only when it runs.
 	startFile = "/tmp/start"
+
+	internal = "INTERNAL" // listener of the broker for itself
 )
 
 // container is a node in a container.
@@ -76,10 +77,15 @@ func startContainer(ctx context.Context, config Config) (*Kafka, error) {
 
 // startScript configures the broker and becomes it.
 func startScript(config Config, addr string) []byte {
-	const controllerPort = containerPort + 1
+	const controllerPort, internalPort = containerPort + 1, containerPort + 2
 	p := config.properties(&node{id: 1, dir: "/tmp/kafka", ports: map[string]int{plaintext: containerPort}}, controllerPort)
-	p["listeners"] = fmt.Sprintf("%s://:%d,%s://%s", plaintext, containerPort, controller, net.JoinHostPort(host, strconv.Itoa(controllerPort)))
-	p["advertised.listeners"] = plaintext + "://" + addr
+	// What clients are told is of no use in the container, where the broker is a client
+	// of itself: of its coordinators.
+	self := fmt.Sprintf("%s://%s:%d", internal, host, internalPort)
+	p["listeners"] = fmt.Sprintf("%s://:%d,%s,%s://%s:%d", plaintext, containerPort, self, controller, host, controllerPort)
+	p["advertised.listeners"] = plaintext + "://" + addr + "," + self
+	p["inter.broker.listener.name"] = internal
+	p["listener.security.protocol.map"] += "," + internal + ":" + plaintext
 	return fmt.Appendf(nil, "cat > /mnt/shared/config/%s <<'END'\n%sEND\nexec /etc/kafka/docker/run\n", configFile, propertiesFile(p))
 }
 

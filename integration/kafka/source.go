@@ -28,7 +28,7 @@ var sources = []Source{FromJars, FromContainer, FromExisting}
 
 // ErrSource is wrapped by the error of a Start that asked a source for what it
 // cannot give.
-var ErrSource = errors.New("this source of Kafka cannot give what is asked for")
+var ErrSource = errors.New("not to be had from this source of Kafka")
 
 // Chosen is the source that the environment chooses, empty when it chooses none:
 // KAFKATEST_REAL=jars (or 1), KAFKATEST_REAL=container, or KAFKA_BROKERS=HOST:PORT.

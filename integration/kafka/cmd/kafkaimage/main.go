@@ -10,14 +10,19 @@
 package main
 
 import (
+	"archive/zip"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -83,20 +88,29 @@ func build(ctx context.Context, name string) (err error) {
 	); err != nil {
 		return err
 	}
-	if err := copyLibraries(ctx, root, java); err != nil {
+	if err := copyLibraries(ctx, root, java, jars); err != nil {
 		return err
 	}
 	return run(ctx, "sh", "-c", `tar -C "$1" -c . | docker import - "$2"`, "sh", root, name)
 }
 
-// copyLibraries copies the shared libraries that the programs and the Java runtime
-// load.
-func copyLibraries(ctx context.Context, root, java string) error {
+// copyLibraries copies the shared libraries that the programs, the Java runtime and
+// the libraries in the jars load.
+func copyLibraries(ctx context.Context, root, java, jars string) (err error) {
 	libraries, err := filepath.Glob(filepath.Join(java, "lib", "*.so"))
 	if err != nil {
 		return err
 	}
-	load := slices.Concat(libraries, programs, []string{filepath.Join(java, "lib", "server", "libjvm.so"), filepath.Join(java, "bin", "java")})
+	natives, err := os.MkdirTemp("", "kafkaimage")
+	if err != nil {
+		return fmt.Errorf("making a folder for the libraries in the jars: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(natives)) }()
+	packed, err := unpackLibraries(jars, natives)
+	if err != nil {
+		return fmt.Errorf("looking for libraries in the jars: %w", err)
+	}
+	load := slices.Concat(libraries, packed, programs, []string{filepath.Join(java, "lib", "server", "libjvm.so"), filepath.Join(java, "bin", "java")})
 	out, err := exec.CommandContext(ctx, "ldd", load...).Output()
 	if err != nil {
 		return fmt.Errorf("asking ldd which libraries are needed: %w", err)
@@ -115,6 +129,39 @@ func copyLibraries(ctx context.Context, root, java string) error {
 		}
 	}
 	return nil
+}
+
+// native are the libraries in jars for this machine: of compression.
+var native = regexp.MustCompile(`(?i)/linux/` + map[string]string{"amd64": "(amd64|x86_64)", "arm64": "aarch64"}[runtime.GOARCH] + `/[^/]+\.so$`)
+
+// unpackLibraries unpacks the native libraries of the jars into a folder.
+func unpackLibraries(jars, to string) (files []string, err error) {
+	all, err := filepath.Glob(filepath.Join(jars, "*.jar"))
+	if err != nil {
+		return nil, err
+	}
+	for _, jar := range all {
+		r, err := zip.OpenReader(jar)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", jar, err)
+		}
+		defer func() { _ = r.Close() }() // it is only read
+		for _, f := range r.File {
+			if !native.MatchString("/" + f.Name) {
+				continue
+			}
+			data, err := fs.ReadFile(r, f.Name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", jar, err)
+			}
+			file := filepath.Join(to, path.Base(f.Name))
+			if err := os.WriteFile(file, data, 0o700); err != nil {
+				return nil, err
+			}
+			files = append(files, file)
+		}
+	}
+	return files, nil
 }
 
 func run(ctx context.Context, program string, args ...string) error {
