@@ -322,10 +322,8 @@ func (l *lane) settle(m *Message) bool {
 func (l *lane) markLocked(m *Message) bool { return m.cut == l.cut && l.ledger.settle(m.Offset) }
 
 func (l *lane) tellSettled(ms ...*Message) {
-	if f := l.c.a.cfg.Trace.Settled; f != nil {
-		for _, m := range ms {
-			f(m)
-		}
+	if f := l.c.a.cfg.Trace.Settled; f != nil && len(ms) > 0 {
+		f(ms)
 	}
 	notify(l.c.dirty)
 }

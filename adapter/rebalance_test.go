@@ -423,7 +423,11 @@ func TestFenced_whatABatchResolvesIsNotSettled(t *testing.T) {
 	needsTag(t)
 	var settled list[string]
 	cfg := harness.Config{Adapter: func(c *adapter.Config) {
-		c.Trace = &adapter.Trace{Settled: func(m *adapter.Message) { settled.add(m.ID()) }}
+		c.Trace = &adapter.Trace{Settled: func(ms []*adapter.Message) {
+			for _, m := range ms {
+				settled.add(m.ID())
+			}
+		}}
 	}}
 	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")

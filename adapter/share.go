@@ -272,7 +272,7 @@ func (s *sharing) settle(ctx context.Context) {
 		switch {
 		case x.ended == kgo.AckAccept && lost[x.l.tp] == nil:
 			if trace.Settled != nil {
-				trace.Settled(x.m)
+				trace.Settled([]*Message{x.m})
 			}
 		case x.ended == kgo.AckAccept && trace.Fenced != nil:
 			trace.Fenced(x.m) // it, or another one of its partition

@@ -152,7 +152,7 @@ func TestTrace_tellsInOrder(t *testing.T) {
 			Returned:     func(*adapter.Message, adapter.Result, time.Duration) { say("returned") },
 			Waiting:      func(*adapter.Message, time.Time) { say("waiting") },
 			DeadLettered: func(*adapter.Message, error, adapter.Origin) { say("dead-lettered") },
-			Settled:      func(*adapter.Message) { say("settled") },
+			Settled:      func([]*adapter.Message) { say("settled") },
 			Committed:    func(adapter.GroupMember, string, int32, int64) { say("committed") },
 			Revoked:      func(adapter.GroupMember, map[string][]int32, bool) { say("revoked") },
 		}

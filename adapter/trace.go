@@ -55,9 +55,11 @@ type Trace struct {
 	Redriven func(group string, letter *DeadLetter, at Origin)
 	// Rejected: the subscription's OnReject took the record.
 	Rejected func(m *Message, cause error)
-	// Settled: the record is done, and its offset may be committed. In a share group
-	// and with Subscription.ExactlyOnceHops the brokers have it already.
-	Settled func(m *Message)
+	// Settled: the records, which are of one partition and one group, are done, and
+	// their offsets may be committed. In a share group and with
+	// Subscription.ExactlyOnceHops the brokers have them already. The slice is not to
+	// be kept.
+	Settled func(ms []*Message)
 	// Fenced: the partition went before the record was settled. What its
 	// handler returned, or returns from now on, does not count, and the
 	// record is delivered again. In a share group: it was released while its handler

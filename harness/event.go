@@ -249,13 +249,13 @@ func (e entry) event() event {
 	return out
 }
 
-func (t *timeline) add(of event) {
+func (t *timeline) add(of *event) {
 	if t.max < 0 {
 		return
 	}
 	e := t.room()
 	e.at, e.took, e.offset, e.attempt = of.at, of.took, of.place.offset, of.attempt
-	if same := t.share(&of); e.same != same { // which costs more than to look
+	if same := t.share(of); e.same != same { // which costs more than to look
 		e.same = same
 	}
 }

@@ -15,7 +15,7 @@ import (
 func TestTimeline_keepsTheBeginningAndTheEnd(t *testing.T) {
 	tl := timeline{max: 20}
 	for i := range 100 {
-		tl.add(event{kind: evNote, detail: fmt.Sprint("note ", i)})
+		tl.add(&event{kind: evNote, detail: fmt.Sprint("note ", i)})
 	}
 	text := tl.String()
 	for i := range 100 {
@@ -27,7 +27,7 @@ func TestTimeline_keepsTheBeginningAndTheEnd(t *testing.T) {
 
 func TestTimeline_none(t *testing.T) {
 	tl := timeline{max: -1}
-	tl.add(event{kind: evNote, detail: "note"})
+	tl.add(&event{kind: evNote, detail: "note"})
 	assert.Empty(t, tl.String())
 }
 
@@ -35,12 +35,12 @@ func TestTimeline_foldsWhatHappensToMany(t *testing.T) {
 	tl := timeline{max: 100_000}
 	handled := func(o int64, r adapter.Result) {
 		at := place{"t", int32(o % 2), o}
-		tl.add(event{kind: evDelivered, group: "g", place: at, attempt: 1})
-		tl.add(event{kind: evReturned, group: "g", place: at, detail: r})
-		tl.add(event{kind: evSettled, group: "g", place: at, at: time.Duration(o) * time.Second})
+		tl.add(&event{kind: evDelivered, group: "g", place: at, attempt: 1})
+		tl.add(&event{kind: evReturned, group: "g", place: at, detail: r})
+		tl.add(&event{kind: evSettled, group: "g", place: at, at: time.Duration(o) * time.Second})
 	}
 	for o := range int64(50) {
-		tl.add(event{kind: evPublished, place: place{"t", 0, o}})
+		tl.add(&event{kind: evPublished, place: place{"t", 0, o}})
 	}
 	for o := range int64(20) {
 		handled(o, adapter.Commit())
@@ -102,7 +102,7 @@ func TestTimeline_keepsEachEventAsItWas(t *testing.T) {
 		other := base
 		change(&other)
 		for _, e := range []event{base, other, other, base} {
-			tl.add(e)
+			tl.add(&e)
 			want = append(want, e)
 		}
 	}

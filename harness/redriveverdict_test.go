@@ -46,7 +46,7 @@ func TestReport_leadsFromARedrivenRecordToWhereItWent(t *testing.T) {
 }
 
 func TestRedrives_theNextIsTheLatestOfTheSameTime(t *testing.T) {
-	w := newWatch(time.Now(), 1, 1)
+	w := newWatch(time.Now(), false, 1, 1)
 	origin := adapter.Origin{Topic: "t", Offset: 3}
 	at := func(offset int64) place { return place{"t.g.redrive", 0, offset} }
 	for offset, times := range []int{1, 1, 3, 2, 2} { // two runs of Redrive at once, twice

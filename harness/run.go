@@ -148,7 +148,7 @@ func (c Config) run(t *testing.T, at string, clock clock, open func(*Harness) (c
 	c.Partitions = cmp.Or(c.Partitions, 1)
 	c.MaxFates = cmp.Or(c.MaxFates, 100_000)
 	c.MaxEvents = cmp.Or(c.MaxEvents, 20_000)
-	h := &Harness{t: &failing{T: t, at: at}, cfg: c, clock: clock, watch: newWatch(time.Now(), c.MaxFates, c.MaxEvents), log: newTestLog(t), linkOf: map[*adapter.Adapter]*link{}}
+	h := &Harness{t: &failing{T: t, at: at}, cfg: c, clock: clock, watch: newWatch(time.Now(), clock.virtual, c.MaxFates, c.MaxEvents), log: newTestLog(t), linkOf: map[*adapter.Adapter]*link{}}
 	var err error
 	if h.broker, err = open(h); err != nil {
 		h.t.Fatalf("harness: %v", err)

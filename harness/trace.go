@@ -134,7 +134,7 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 			})
 		},
 		Delivered: func(ctx context.Context, m *adapter.Message) context.Context {
-			w.record(l, evDelivered, m, func(s *story) event {
+			w.record(l, evDelivered, m, func(s *story, e *event) {
 				s.deliveries++
 				s.attempt = int32(m.Attempt)
 				s.running = true
@@ -144,7 +144,7 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 				}
 				w.running++
 				l.running++
-				return event{attempt: s.attempt}
+				e.attempt = s.attempt
 			})
 			l.whileFrozen(ctx)
 			if h, ok := ctx.Value(effectsKey{}).(*handling); ok { // a batch
@@ -156,7 +156,7 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 			return &handling{Context: ctx, m: m}
 		},
 		Returned: func(m *adapter.Message, r adapter.Result, took time.Duration) {
-			w.record(l, evReturned, m, func(s *story) event {
+			w.record(l, evReturned, m, func(s *story, e *event) {
 				s.running = false
 				s.err = r.Err()
 				if errors.Is(s.err, adapter.ErrHandlerExited) && w.exited == "" {
@@ -167,53 +167,46 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 				if s.settled { // while its handler still ran, as with ResolveOffset
 					w.over(m.Group, messagePlace(m), s)
 				}
-				if r.Type() == adapter.ResultCommit {
-					return event{took: took, detail: plainCommit, plain: true}
+				if e.took, e.plain = took, r.Type() == adapter.ResultCommit; e.plain {
+					e.detail = plainCommit
+				} else {
+					e.detail = r
 				}
-				return event{took: took, detail: r}
 			})
 		},
 		Waiting: func(m *adapter.Message, due time.Time) {
-			w.record(l, evWaiting, m, func(s *story) event {
+			w.record(l, evWaiting, m, func(s *story, e *event) {
 				s.due = due.Sub(w.start)
-				return event{due: s.due}
+				e.due = s.due
 			})
 		},
 		Hopped: func(m *adapter.Message, cause error, at adapter.Origin) {
-			w.record(l, evHopped, m, func(s *story) event {
+			w.record(l, evHopped, m, func(s *story, e *event) {
 				s.hop = &place{at.Topic, at.Partition, at.Offset}
-				if cause == nil {
-					return event{to: *s.hop}
+				e.to = *s.hop
+				if cause != nil {
+					e.detail = cause
 				}
-				return event{to: *s.hop, detail: cause}
 			})
 		},
 		DeadLettered: func(m *adapter.Message, cause error, at adapter.Origin) {
-			w.record(l, evDeadLettered, m, func(s *story) event {
+			w.record(l, evDeadLettered, m, func(s *story, e *event) {
 				s.dead, s.err = &place{at.Topic, at.Partition, at.Offset}, cause
-				return event{to: *s.dead, detail: cause}
+				e.to, e.detail = *s.dead, cause
 			})
 		},
 		Redriven: func(group string, letter *adapter.DeadLetter, at adapter.Origin) {
 			locked(func() { w.redriven(group, l.name, way{letter.Origin, letter.Redriven + 1}, originPlace(at)) })
 		},
 		Rejected: func(m *adapter.Message, cause error) {
-			w.record(l, evRejected, m, func(s *story) event {
+			w.record(l, evRejected, m, func(s *story, e *event) {
 				s.rejected, s.err = true, cause
-				return event{detail: cause}
+				e.detail = cause
 			})
 		},
-		Settled: func(m *adapter.Message) {
-			w.record(l, evSettled, m, func(s *story) event {
-				s.settled = true
-				if !s.running {
-					w.over(m.Group, messagePlace(m), s)
-				}
-				return event{}
-			})
-		},
+		Settled: func(ms []*adapter.Message) { locked(func() { w.settled(l, ms) }) },
 		Fenced: func(m *adapter.Message) {
-			w.record(l, evFenced, m, func(s *story) event { s.due = 0; return event{} })
+			w.record(l, evFenced, m, func(s *story, _ *event) { s.due = 0 })
 		},
 	}
 	if withoutFates {
@@ -226,16 +219,41 @@ func (w *watch) trace(l *link, user *adapter.Trace, withoutFates bool) *adapter.
 // record changes the story of a record, and notes what happened to it: change
 // says what is particular about it. It does nothing when the member has been
 // killed, as locked does in trace.
-func (w *watch) record(l *link, kind eventKind, m *adapter.Message, change func(*story) event) {
+func (w *watch) record(l *link, kind eventKind, m *adapter.Message, change func(*story, *event)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if l.killed {
 		return
 	}
-	at := messagePlace(m)
-	e := change(w.story(m.Group, at))
-	e.kind, e.group, e.place, e.client = kind, m.Group, at, l.name
-	w.happened(e)
+	e := w.draftOf(l, kind, m)
+	change(w.story(m.Group, e.place), e)
+	w.add(e)
+}
+
+// draftOf is an event of a record that is being put together, in the same place each
+// time, because there are so many. The caller holds mu.
+func (w *watch) draftOf(l *link, kind eventKind, m *adapter.Message) *event {
+	e := &w.draft
+	e.kind, e.group, e.place, e.client = kind, m.Group, messagePlace(m), l.name
+	e.attempt, e.took, e.due, e.to, e.detail, e.plain = 0, 0, 0, place{}, nil, false
+	return e
+}
+
+// settled notes what became of records of one partition. The caller holds mu.
+func (w *watch) settled(l *link, ms []*adapter.Message) {
+	e := w.draftOf(l, evSettled, ms[0])
+	p := w.partition(e.group, e.place.topic, e.place.partition)
+	w.stir(evSettled)
+	e.at = w.elapsed()
+	for _, m := range ms {
+		e.place.offset = m.Offset
+		s := p.stories.edit(m.Offset)
+		s.settled = true
+		if !s.running {
+			w.over(e.group, e.place, s)
+		}
+		w.timeline.add(e)
+	}
 }
 
 // plainCommit is what nearly all handlers return, to be kept without a copy for

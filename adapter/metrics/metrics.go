@@ -152,9 +152,11 @@ func (m *Metrics) trace() *adapter.Trace {
 		DeadLettered: func(r *adapter.Message, _ error, _ adapter.Origin) { count(m.deadLettered, r) },
 		Rejected:     func(r *adapter.Message, _ error) { count(m.rejected, r) },
 		Fenced:       func(r *adapter.Message) { count(m.fenced, r) },
-		Settled: func(r *adapter.Message) {
-			count(m.settled, r)
-			m.attempts.WithLabelValues(r.Group, r.Topic).Observe(float64(r.Attempt))
+		Settled: func(rs []*adapter.Message) {
+			for _, r := range rs {
+				count(m.settled, r)
+				m.attempts.WithLabelValues(r.Group, r.Topic).Observe(float64(r.Attempt))
+			}
 		},
 	}
 }

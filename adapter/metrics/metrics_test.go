@@ -53,7 +53,7 @@ func TestMetrics_countWhatBecomesOfRecords(t *testing.T) {
 	require.NoError(t, err)
 	told := 0
 	cfg := harness.Config{Adapter: func(c *adapter.Config) {
-		c.Trace = &adapter.Trace{Settled: func(*adapter.Message) { told++ }}
+		c.Trace = &adapter.Trace{Settled: func(ms []*adapter.Message) { told += len(ms) }}
 		*c = m.Config(*c)
 	}}
 	cfg.Run(t, func(t *testing.T, h *harness.Harness) {

@@ -177,12 +177,14 @@ func (t *Tracing) trace() *adapter.Trace {
 			t.fates.Store(m, fate{"dead-lettered", cause, &at})
 		},
 		Rejected: func(m *adapter.Message, cause error) { t.fates.Store(m, fate{"rejected", cause, nil}) },
-		Settled: func(m *adapter.Message) {
-			f := fate{what: "committed"}
-			if v, ok := t.fates.LoadAndDelete(m); ok {
-				f = v.(fate)
+		Settled: func(ms []*adapter.Message) {
+			for _, m := range ms {
+				f := fate{what: "committed"}
+				if v, ok := t.fates.LoadAndDelete(m); ok {
+					f = v.(fate)
+				}
+				t.settled(m, f)
 			}
-			t.settled(m, f)
 		},
 		Fenced: func(m *adapter.Message) {
 			t.fates.Delete(m)
