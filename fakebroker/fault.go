@@ -87,6 +87,10 @@ func (f *Fault) spent() bool {
 // once however many are. SaslHandshake cannot be told apart by client, nor can
 // JoinGroup before version 4, LeaveGroup before 3 and ListOffsets before 1: a
 // scope with a client leaves those alone.
+//
+// Behind a [Proxy] it is the proxy that answers: with acks=0 the records are gone, a
+// fetch in a session is refused when its answer has something that is, and so is a
+// fetch, or a share fetch, of which only a part is.
 func (tr *traffic) Refuse(err *kerr.Error, s Scope) *Fault {
 	if err == nil {
 		err = kerr.UnknownServerError

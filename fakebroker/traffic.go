@@ -2,11 +2,28 @@ package fakebroker
 
 import (
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker/wire"
+)
+
+// Faults are what can go wrong between clients and brokers, wherever the brokers are: a
+// [Broker] and a [Proxy] have them alike, and say more of each.
+type Faults interface {
+	Refuse(err *kerr.Error, s Scope) *Fault
+	Delay(d time.Duration, s Scope) *Fault
+	DropBefore(s Scope) *Fault
+	DropAfter(s Scope) *Fault
+	CutOff(s Scope) *Fault
+	ForgetTopic(s Scope) *Fault
+}
+
+var (
+	_ Faults = (*Broker)(nil)
+	_ Faults = (*Proxy)(nil)
 )
 
 // traffic is what passes between clients and brokers, where it is observed and
