@@ -83,6 +83,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -212,24 +213,32 @@ func (h *Harness) Timeline() string { return h.watch.text() }
 func (h *Harness) CreateTopics(specs ...string) {
 	h.t.Helper()
 	for _, s := range specs {
-		topic, err := fakebroker.ParseTopic(s)
-		if err != nil {
-			h.t.Fatalf("harness: %v", err)
-		}
-		if !strings.Contains(s, ":") {
-			topic.Partitions = h.cfg.Partitions
-		}
-		if err := h.broker.CreateTopic(topic); err != nil {
+		if err := h.createTopic(s); err != nil {
 			h.t.Fatalf("harness: %v", err)
 		}
 	}
 }
 
-// ensureTopic creates a topic unless it is there.
+func (h *Harness) createTopic(spec string) error {
+	topic, err := fakebroker.ParseTopic(spec)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(spec, ":") {
+		topic.Partitions = h.cfg.Partitions
+	}
+	return h.broker.CreateTopic(topic)
+}
+
+// ensureTopic creates a topic unless it is there. One that an adapter has just made
+// is not known to all brokers of a cluster at once.
 func (h *Harness) ensureTopic(name string) {
 	h.t.Helper()
-	if _, err := h.broker.Partitions(name); err != nil {
-		h.CreateTopics(name)
+	if _, err := h.broker.Partitions(name); err == nil {
+		return
+	}
+	if err := h.createTopic(name); err != nil && !errors.Is(err, fakebroker.ErrTopicExists) {
+		h.t.Fatalf("harness: %v", err)
 	}
 }
 

@@ -294,13 +294,28 @@ func (k *kafka) CreateTopic(topic fakebroker.Topic) error {
 	}
 	for {
 		parts, err := k.Partitions(topic.Name)
-		if err == nil && len(parts) == int(max(topic.Partitions, 1)) {
+		if err == nil && len(parts) == int(max(topic.Partitions, 1)) && k.allKnow(ctx, topic.Name) {
 			return nil
 		}
 		if late := again(ctx); late != nil {
 			return fmt.Errorf("topic %s was created, and is not there yet: %w", topic.Name, cmp.Or(err, late))
 		}
 	}
+}
+
+// allKnow reports whether all brokers know a topic: a client may ask any of them.
+func (k *kafka) allKnow(ctx context.Context, topic string) bool {
+	for _, b := range k.client.DiscoveredBrokers() {
+		req := kmsg.NewPtrMetadataRequest()
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = &topic
+		req.Topics = append(req.Topics, t)
+		resp, err := b.Request(ctx, req)
+		if err != nil || resp.(*kmsg.MetadataResponse).Topics[0].ErrorCode != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Append writes records.
