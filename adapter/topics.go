@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -32,7 +34,7 @@ type TopicSpec struct {
 }
 
 // EnsureTopics creates the topics that are missing, and waits until all of
-// them can be used. A topic that exists already is verified: where it differs
+// them can be used, by way of any broker that answers. A topic that exists already is verified: where it differs
 // from its TopicSpec, a TopicMismatchError names the difference, and the topic
 // is left as it is. Losing a race to create a topic is no error. Other errors are a
 // ConfigError, NotConnectedError, RefusedError, TimeoutError or ErrClosed.
@@ -73,6 +75,9 @@ func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 		}
 	}
 	have, err = a.awaitUsable(ctx, names...)
+	if err == nil && len(missing) > 0 {
+		err = a.awaitKnown(ctx, names)
+	}
 	if err != nil {
 		return err
 	}
@@ -221,13 +226,18 @@ type topicInfo struct {
 // describe tells about those of the topics that exist. It asks the brokers
 // each time: the client's cached answer may be older than the topic.
 func (a *Adapter) describe(ctx context.Context, names ...string) (map[string]topicInfo, error) {
+	return a.describeBy(ctx, a.cl, names)
+}
+
+// describeBy is describe, by any broker or a certain one.
+func (a *Adapter) describeBy(ctx context.Context, asked kmsg.Requestor, names []string) (map[string]topicInfo, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	for _, n := range names {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = kmsg.StringPtr(n)
 		req.Topics = append(req.Topics, t)
 	}
-	res, err := req.RequestWith(ctx, a.cl)
+	res, err := req.RequestWith(ctx, asked)
 	if err != nil {
 		return nil, fmt.Errorf("look up topics: %w", a.adminError(ctx, err))
 	}
@@ -273,6 +283,37 @@ func (a *Adapter) awaitUsable(ctx context.Context, names ...string) (map[string]
 				&TimeoutError{After: a.cfg.ConnectTimeout, Err: ctx.Err()})
 		}
 	}
+}
+
+// awaitKnown waits until all brokers that answer know topics, asking each with
+// backoff: whoever comes next asks any of them, and would hear that a new topic does
+// not exist.
+func (a *Adapter) awaitKnown(ctx context.Context, names []string) error {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
+	defer cancel()
+	brokers := a.cl.DiscoveredBrokers()
+	errs := make([]error, len(brokers))
+	var asking sync.WaitGroup
+	for i, b := range brokers {
+		asking.Go(func() {
+			for backoff := 10 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
+				limited, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout/4)
+				infos, err := a.describeBy(limited, b, names)
+				cancel()
+				unknown := slices.ContainsFunc(names, func(n string) bool { _, ok := infos[n]; return !ok })
+				if !unknown || err != nil && ctx.Err() == nil {
+					return
+				}
+				if !sleep(ctx, backoff) {
+					errs[i] = fmt.Errorf("not all brokers know topics %s: %w", strings.Join(names, ", "),
+						&TimeoutError{After: a.cfg.ConnectTimeout, Err: ctx.Err()})
+					return
+				}
+			}
+		})
+	}
+	asking.Wait()
+	return cmp.Or(errs...)
 }
 
 // adminError says what an administrative request met in this package's terms.

@@ -3,6 +3,7 @@ package adapter_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,6 +35,28 @@ func TestEnsureTopics_createsWhatIsMissing(t *testing.T) {
 		require.NoError(t, h.Adapter().EnsureTopics(t.Context(), spec, adapter.TopicSpec{Name: "b"}), "as it is")
 		require.NoError(t, h.Adapter().EnsureTopics(t.Context(), adapter.TopicSpec{Name: "a"}), "zero takes what there is")
 		require.NoError(t, h.Adapter().EnsureTopics(t.Context()))
+	})
+}
+
+// A client asks any of the brokers, and is not to hear that there is no such topic.
+func TestEnsureTopics_waitsUntilEveryBrokerKnowsATopicThatItMade(t *testing.T) {
+	three.Run(t, func(t *testing.T, h *harness.Harness) {
+		late := h.Broker().Refuse(kerr.UnknownTopicOrPartition, fakebroker.Scope{Brokers: []int32{2}, APIs: []kmsg.Key{kmsg.Metadata}, Topic: "a"})
+		made := make(chan error, 1)
+		go func() { made <- h.Adapter().EnsureTopics(t.Context(), adapter.TopicSpec{Name: "a"}) }()
+		time.Sleep(5 * time.Second)
+		assert.Empty(t, made)
+		assert.NotZero(t, late.Hits())
+		late.Clear()
+		require.NoError(t, <-made)
+	})
+}
+
+func TestEnsureTopics_aBrokerThatIsDownNeedNotKnow(t *testing.T) {
+	three.Run(t, func(t *testing.T, h *harness.Harness) {
+		require.NoError(t, h.Adapter().Ready(t.Context()))
+		h.Broker().TakeDown(2)
+		require.NoError(t, h.Adapter().EnsureTopics(t.Context(), adapter.TopicSpec{Name: "a", Replication: 1}))
 	})
 }
 
