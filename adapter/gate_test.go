@@ -19,24 +19,25 @@ func TestGate_closedNoHandlerRunsAndFetchingPauses(t *testing.T) {
 	cfg := harness.Config{Adapter: func(c *adapter.Config) {
 		c.Trace = &adapter.Trace{Gate: func(_ adapter.GroupMember, closed error) { changes.add(closed) }}
 	}}
-	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+	p := placeOf(t)
+	p.test(t, cfg, func(t *testing.T, h *harness.Harness) {
 		var handled list[int]
 		gate := &harness.GateSpy{}
 		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
 			handled.add(m.Attempt)
 			return adapter.Commit()
 		})
-		s.Gate = gate.Check
+		s.Gate, s.Retry.MaxBackoff = gate.Check, p.minute/2
 		c := h.Subscribe(s)
 		gate.Down(errDown)
 		h.Publish(event{"t", "k", ""})
-		time.Sleep(time.Hour)
+		time.Sleep(60 * p.minute)
 		assert.Zero(t, handled.len())
 		assert.ErrorIs(t, c.Status().Gate, errDown)
 		assert.Contains(t, c.Status().Partitions[0].Paused, "the gate is closed")
 		asked := gate.Calls.Count()
 		assert.Less(t, asked, 400, "with backoff")
-		assert.Greater(t, asked, 100, "again and again")
+		assert.Greater(t, asked, 10, "again and again")
 		gate.Up()
 		h.Settle()
 		assert.Equal(t, []int{1}, handled.all(), "no attempt was used")
@@ -63,22 +64,23 @@ func TestGate_isAskedOnceASecondAtMost(t *testing.T) {
 }
 
 func TestGate_anUnavailableDependencyUsesNoAttemptWhileItIsClosed(t *testing.T) {
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+	p := placeOf(t)
+	p.test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
 		gate := &harness.GateSpy{}
 		var attempts list[int]
 		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
 			attempts.add(m.Attempt)
 			if attempts.len() == 1 {
-				gate.DownUntil(time.Now().Add(time.Hour), errDown)
+				gate.DownUntil(time.Now().Add(10*p.minute), errDown)
 				return adapter.Unavailable(errDown)
 			}
 			return adapter.Commit()
 		})
-		s.Gate = gate.Check
+		s.Gate, s.Retry.MaxBackoff = gate.Check, p.minute
 		s.Retry.Attempts = 1
 		h.Subscribe(s)
 		rec := h.Publish(event{"t", "k", ""})
-		time.Sleep(2 * time.Hour)
+		until(t, "the gate has opened, and it is handled", func() bool { return attempts.len() == 2 })
 		h.Settle()
 		assert.Equal(t, []int{1, 1}, attempts.all())
 		assert.Equal(t, harness.Committed, h.Fate(rec).Kind)
@@ -89,7 +91,7 @@ func TestGate_anUnavailableDependencyUsesNoAttemptWhileItIsClosed(t *testing.T) 
 func TestGate_openAnUnavailableDependencyUsesAttempts(t *testing.T) {
 	for name, check := range map[string]func(context.Context) error{"no gate": nil, "open": func(context.Context) error { return nil }} {
 		t.Run(name, func(t *testing.T) {
-			harness.Run(t, func(t *testing.T, h *harness.Harness) {
+			placeOf(t).test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
 				var attempts list[int]
 				s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
 					attempts.add(m.Attempt)

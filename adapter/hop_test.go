@@ -29,32 +29,39 @@ func tiered(handle adapter.HandlerFunc, tiers ...time.Duration) adapter.Subscrip
 }
 
 func TestHop_throughTheTiersAndTheLastIsUsedAgain(t *testing.T) {
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+	p := placeOf(t)
+	p.test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
+		minute, hour := p.minute, 60*p.minute
+		short, long := adapter.RetryTopic("t", "g", minute), adapter.RetryTopic("t", "g", hour)
 		var at list[string]
-		start := time.Now()
+		var times list[time.Time]
 		s := tiered(func(_ context.Context, m *adapter.Message) adapter.Result {
-			at.add(fmt.Sprintf("%d %s %v", m.Attempt, m.Topic, time.Since(start).Truncate(time.Minute)))
+			at.add(fmt.Sprint(m.Attempt, " ", m.Topic))
+			times.add(time.Now())
 			assert.Equal(t, "t/0/0/g", m.ID())
 			assert.Equal(t, "k", string(m.Key))
 			if m.Attempt < 6 {
 				return adapter.Retry(errDown)
 			}
 			return adapter.Commit()
-		}, time.Minute, time.Hour)
+		}, minute, hour)
 		s.Retry.InPlace = 2
 		h.Subscribe(s)
 		rec := h.Publish(event{"t", "k", "v"})
 		h.Settle()
-		assert.Equal(t, []string{
-			"1 t 0s", "2 t 0s", "3 t.g.retry.1m 1m0s", "4 t.g.retry.1h 1h1m0s", "5 t.g.retry.1h 2h1m0s", "6 t.g.retry.1h 3h1m0s",
-		}, at.all())
+		assert.Equal(t, []string{"1 t", "2 t", "3 " + short, "4 " + long, "5 " + long, "6 " + long}, at.all())
+		for i, want := range []time.Duration{0, minute, hour, hour, hour} {
+			waited := times.all()[i+1].Sub(times.all()[i])
+			assert.GreaterOrEqual(t, waited, want-time.Millisecond, "a topic's time is in whole milliseconds")
+			assert.Less(t, waited, want+p.late)
+		}
 		f := h.Fate(rec)
 		assert.Equal(t, harness.Committed, f.Kind)
 		assert.Equal(t, 6, f.Attempts)
 		assert.Equal(t, 6, f.Deliveries)
 		assert.Equal(t, 4, f.Hops)
-		assert.Equal(t, "t.g.retry.1h", f.Final.Topic)
-		assert.Contains(t, h.Timeline(), "t[0]@0 moved by g to t.g.retry.1m[0]@0: down")
+		assert.Equal(t, long, f.Final.Topic)
+		assert.Contains(t, h.Timeline(), "t[0]@0 moved by g to "+short+"[0]@0: down")
 	})
 }
 
@@ -128,31 +135,35 @@ func TestHop_isLateByAClockThatJumpsBackAndNeverLost(t *testing.T) {
 }
 
 func TestHop_retryAfterGoesToTheTierThatIsLongEnough(t *testing.T) {
+	p := placeOf(t)
+	minute := p.minute
 	for after, want := range map[time.Duration]struct {
 		topics string
 		wait   time.Duration
 	}{
-		20 * time.Second:  {"t", 20 * time.Second},             // in its place
-		2 * time.Minute:   {"t.g.retry.10m", 10 * time.Minute}, // rounded up
-		time.Hour:         {"t.g.retry.1h", time.Hour},         // exactly
-		150 * time.Minute: {"t.g.retry.1h", 150 * time.Minute}, // by way of the last, twice and a bit
+		minute / 3:   {"t", minute / 3},                                       // in its place
+		2 * minute:   {adapter.RetryTopic("t", "g", 10*minute), 10 * minute},  // rounded up
+		60 * minute:  {adapter.RetryTopic("t", "g", 60*minute), 60 * minute},  // exactly
+		150 * minute: {adapter.RetryTopic("t", "g", 60*minute), 150 * minute}, // by way of the last, twice and a bit
 	} {
 		t.Run(after.String(), func(t *testing.T) {
-			harness.Run(t, func(t *testing.T, h *harness.Harness) {
+			p.test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
 				start := time.Now()
 				var attempts list[int]
-				h.Subscribe(tiered(func(_ context.Context, m *adapter.Message) adapter.Result {
+				s := tiered(func(_ context.Context, m *adapter.Message) adapter.Result {
 					attempts.add(m.Attempt)
 					if m.Attempt == 1 {
 						return adapter.RetryAfter(errDown, after)
 					}
-					if after < 2*time.Hour {
+					if after < 120*minute {
 						assert.Equal(t, want.topics, m.Topic)
 					}
 					assert.GreaterOrEqual(t, time.Since(start), want.wait)
-					assert.Less(t, time.Since(start), want.wait+11*time.Minute)
+					assert.Less(t, time.Since(start), want.wait+10*minute+p.late)
 					return adapter.Commit()
-				}, time.Minute, 10*time.Minute, time.Hour))
+				}, minute, 10*minute, 60*minute)
+				s.Retry.MaxBackoff = minute / 2 // what is longer is not waited for in its place
+				h.Subscribe(s)
 				rec := h.Publish(event{"t", "k", "v"})
 				h.Settle()
 				assert.Equal(t, []int{1, 2}, attempts.all(), "a record that is not due uses no attempt")
@@ -255,17 +266,19 @@ func TestHop_tooLargeIsDeadLettered(t *testing.T) {
 
 // What the headers of a retry topic say is believed only as this group wrote it.
 func TestHop_forgedHeadersAreNotBelieved(t *testing.T) {
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+	p := placeOf(t)
+	p.test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
+		retry := adapter.RetryTopic("t", "g", p.minute)
 		var seen list[string]
 		h.Subscribe(tiered(func(_ context.Context, m *adapter.Message) adapter.Result {
 			forged, _ := m.Header(adapter.HeaderAttempt)
 			seen.add(fmt.Sprintf("%s attempt %d, %s", m.ID(), m.Attempt, forged))
 			return adapter.Commit()
-		}, time.Minute))
-		h.Publish(placed{event: event{"t.g.retry.1m", "k", "v"}, headers: []adapter.Header{{Key: adapter.HeaderAttempt, Value: []byte("7")}}})
+		}, p.minute))
+		h.Publish(placed{event: event{retry, "k", "v"}, headers: []adapter.Header{{Key: adapter.HeaderAttempt, Value: []byte("7")}}})
 		h.Publish(placed{event: event{"t", "k", "v"}, headers: []adapter.Header{{Key: adapter.HeaderAttempt, Value: []byte("7")}}})
 		h.Settle()
-		assert.ElementsMatch(t, []string{"t.g.retry.1m/0/0/g attempt 1, 7", "t/0/0/g attempt 1, 7"}, seen.all())
+		assert.ElementsMatch(t, []string{retry + "/0/0/g attempt 1, 7", "t/0/0/g attempt 1, 7"}, seen.all())
 	})
 }
 
@@ -346,20 +359,22 @@ func TestSubscribe_refusesTiersThatCannotWork(t *testing.T) {
 }
 
 func TestHop_headersAreBelievedOnOwnTopicsOnly(t *testing.T) {
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+	p := placeOf(t)
+	p.test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
+		retry := adapter.RetryTopic("t", "g", p.minute)
 		var seen list[string]
 		h.Subscribe(tiered(func(_ context.Context, m *adapter.Message) adapter.Result {
 			seen.add(fmt.Sprintf("%s attempt %d of %s", m.Topic, m.Attempt, m.ID()))
 			return adapter.Commit()
-		}, time.Minute))
+		}, p.minute))
 		trail := []adapter.Header{
 			{Key: adapter.HeaderID, Value: []byte("t/7/42")}, {Key: adapter.HeaderAttempt, Value: []byte("3")},
 			{Key: adapter.HeaderTimestamp, Value: []byte("2000-01-01T00:00:00Z")}, {Key: adapter.HeaderGroup, Value: []byte("g")},
 		}
 		h.Publish(placed{event: event{"t", "k", "v"}, headers: trail})
-		h.Publish(placed{event: event{"t.g.retry.1m", "k", "v"}, headers: trail})
+		h.Publish(placed{event: event{retry, "k", "v"}, headers: trail})
 		h.Settle()
-		assert.Equal(t, []string{"t attempt 1 of t/0/0/g", "t.g.retry.1m attempt 4 of t/7/42/g"}, seen.all())
+		assert.ElementsMatch(t, []string{"t attempt 1 of t/0/0/g", retry + " attempt 4 of t/7/42/g"}, seen.all())
 	})
 }
 

@@ -135,7 +135,7 @@ func TestInstanceID_comesBackWithoutARebalance(t *testing.T) {
 
 func TestInstanceID_ofTwoTheFirstStops(t *testing.T) {
 	needsTag(t)
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+	placeOf(t).test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
 		s := subscription(commits)
 		s.InstanceID = "a"
 		h.CreateTopics("t")

@@ -13,7 +13,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -38,12 +37,7 @@ func topicOf(h *harness.Harness, name string) fakebroker.Topic {
 // limit changes the max.message.bytes of a topic.
 func limit(t *testing.T, h *harness.Harness, topic, bytes string) {
 	t.Helper()
-	cl, err := kgo.NewClient(h.ClientOptions("operator")...)
-	require.NoError(t, err)
-	defer cl.Close()
-	res, err := kadm.NewClient(cl).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &bytes}}, topic)
-	require.NoError(t, err)
-	require.NoError(t, res[0].Err)
+	configure(t, h, topic, "max.message.bytes", bytes)
 }
 
 func TestOwnTopics_areMadeAsTheyHaveToBe(t *testing.T) {

@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// promises are what the adapter does when something happens, when it may deliver a
-// record twice, and what of its client it must not fall for, with the tests of each.
-var promises = map[string]string{
-	// What happens when.
+// whatHappens is what the adapter does when something happens, mayRepeat when it may
+// deliver a record twice, and traps what of its client it must not fall for, with the
+// tests of each.
+var whatHappens = map[string]string{
 	"a handler returns retry":                    "TestRetry_attemptsAreCountedAndBackOff TestRetry_delays TestHop_throughTheTiersAndTheLastIsUsedAgain",
 	"a handler returns unavailable":              "TestGate_anUnavailableDependencyUsesNoAttemptWhileItIsClosed TestGate_openAnUnavailableDependencyUsesAttempts",
 	"a handler returns reject":                   "TestDeadLetter_isTheRecordUnchangedAndWhatHappened TestOnReject_takesTheRecordInPlaceOfATopic TestReject_theZeroResultIsOne",
@@ -41,15 +41,18 @@ var promises = map[string]string{
 	"order per key and per partition":  "TestOrder_byKeyAFailingKeyDelaysNoOther TestOrder_holdsUnderEverythingAtOnce TestChaos_membersComeAndGo",
 	"order is given up when asked for": "TestOnHeldLimit_hopMovesWhatFailsAndItsKeyGoesOn TestTable_atTheHeldLimitTheOneThatMostWaitForHops",
 	"never early on a retry topic":     "TestHop_isDueWhenItsTopicSays TestHop_retryAfterGoesToTheTierThatIsLongEnough TestHop_aPostponedRecordIsNotEarlyAfterARebalance TestOnHeldLimit_hopIsNoEarlierThanTheHandlerAsked",
+}
 
-	// When a record may be delivered twice, with the same ID.
+// With the same ID.
+var mayRepeat = map[string]string{
 	"a crash between a handler's end and the commit":  "TestCommit_aKillBeforeItDeliversAgainWithTheSameID TestKill_afterAHopIsMarkedAndBeforeItIsCommitted TestKill_beforeTheCommitOfARedrivenRecordDeliversItAgain",
 	"a revoke between a handler's end and the commit": "TestRebalance_pastTheGraceTheHandlerIsFenced TestCommit_nothingAfterTheSessionHasExpired",
 	"a crash between a hop and its mark":              "TestKill_afterAHopIsPublishedAndBeforeItIsMarked TestRedrive_takesADeadLetterThatIsThereTwiceOnce",
 	"an acknowledgement that is lost across a crash":  "TestKill_whenTheAcknowledgementOfAHopIsLost",
 	"and not when none of this happens":               "TestKill_beforeAHopIsPublished TestKill_atEachStepOfARedriveTakesNothingBackTwice TestChaos_connectionsCutAfterTheBrokerActedOfMembersThatStay TestChaos_connectionsCutBeforeTheBrokerActedOfMembersThatStay TestChaos_theCoordinatorMovesDuringACommitOfMembersThatStay TestDeadLetter_answerThatNeverComesIsNotSentTwice",
+}
 
-	// What the client does, or can be asked to do.
+var traps = map[string]string{
 	"a late acknowledgement after a revoke":          "TestLane_aFencedTaskSettlesNothing TestFenceCommit_takesOutWhatWasTakenAway",
 	"committing what was polled":                     "TestCommit_onlyTheSettledPrefix TestTrap_onlyTheAdapterCommits",
 	"the epoch of a commit":                          "TestTrap_aCommitHasTheRecordsOwnEpoch",
@@ -79,10 +82,12 @@ func TestPromises_eachHasItsTests(t *testing.T) {
 			}
 		}
 	}
-	for what, names := range promises {
-		require.NotEmpty(t, names, what)
-		for _, name := range strings.Fields(names) {
-			assert.True(t, tests[name], "%s: there is no %s", what, name)
+	for _, promises := range []map[string]string{whatHappens, mayRepeat, traps, elsewhere} {
+		for what, names := range promises {
+			require.NotEmpty(t, names, what)
+			for _, name := range strings.Fields(names) {
+				assert.True(t, tests[name], "%s: there is no %s", what, name)
+			}
 		}
 	}
 }

@@ -85,7 +85,8 @@ func (r *running) handle(ctx context.Context, m *adapter.Message) adapter.Result
 
 func TestRebalance_aRunningHandlerDrainsAndItsResultCounts(t *testing.T) {
 	needsTag(t)
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+	p := placeOf(t)
+	p.test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")
 		first := newRunning()
 		subscribe(t, h.NewAdapter(), subscription(first.handle))
@@ -100,7 +101,7 @@ func TestRebalance_aRunningHandlerDrainsAndItsResultCounts(t *testing.T) {
 			second.add(string(m.Value))
 			return adapter.Commit()
 		}))
-		time.Sleep(2 * time.Minute) // a heartbeat, and within the grace
+		time.Sleep(p.beat) // and within the grace
 		assert.Zero(t, second.len())
 		first.release <- adapter.Commit()
 		first.release <- adapter.Commit()
@@ -123,7 +124,7 @@ func TestRebalance_pastTheGraceTheHandlerIsFenced(t *testing.T) {
 	cfg := harness.Config{Adapter: func(c *adapter.Config) {
 		c.Trace = &adapter.Trace{Fenced: func(m *adapter.Message) { fenced.add(m.ID()) }}
 	}}
-	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+	placeOf(t).test(t, cfg, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t:2")
 		first := newRunning()
 		one := subscribe(t, h.NewAdapter(), subscription(first.handle))
@@ -280,7 +281,8 @@ func TestRebalance_aPartitionThatComesBackWaitsForItsFencedHandler(t *testing.T)
 
 func TestRebalance_theSameHoldsForTwoConsumersOfOneAdapter(t *testing.T) {
 	needsTag(t)
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+	p := placeOf(t)
+	p.test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
 		h.CreateTopics("t")
 		first := newRunning()
 		a := h.NewAdapter()
@@ -297,7 +299,7 @@ func TestRebalance_theSameHoldsForTwoConsumersOfOneAdapter(t *testing.T) {
 		defer cancel()
 		assert.ErrorIs(t, one.Close(ctx), context.DeadlineExceeded)
 		until(t, "the second has the partition", func() bool { return len(two.Status().Partitions) == 1 })
-		time.Sleep(10 * time.Minute)
+		time.Sleep(5 * p.beat)
 		assert.Zero(t, second.len())
 		first.release <- adapter.Commit()
 		h.Settle()

@@ -125,7 +125,7 @@ func TestRetry_aHandlerThatPanicsOrExitsIsTriedAgain(t *testing.T) {
 		"exit":      {runtime.Goexit, adapter.ErrHandlerExited},
 	} {
 		t.Run(name, func(t *testing.T) {
-			harness.Run(t, func(t *testing.T, h *harness.Harness) {
+			placeOf(t).test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
 				var attempts list[int]
 				s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
 					attempts.add(m.Attempt)
@@ -149,7 +149,7 @@ func TestRetry_aHandlerThatPanicsOrExitsIsTriedAgain(t *testing.T) {
 }
 
 func TestReject_theZeroResultIsOne(t *testing.T) {
-	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+	placeOf(t).test(t, harness.Config{}, func(t *testing.T, h *harness.Harness) {
 		h.Subscribe(subscription(func(context.Context, *adapter.Message) adapter.Result { return adapter.Result{} }))
 		rec := h.Publish(event{"t", "", ""})
 		h.Settle()

@@ -3,13 +3,13 @@ package adapter_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -25,12 +25,16 @@ import (
 type witness struct {
 	sub    adapter.Subscription // without its handler
 	decide func(number string, attempt int) decision
-	// overlap says that a member may work on a partition that another has already:
-	// one that cannot know that its session has expired.
-	overlap bool
-	options []kgo.Opt
-	ask     int  // the fate of every so many records; of the others the verdict of the harness says enough
-	faulty  bool // something besides members is broken now and then
+	// overlaps says that a member may work on a partition that another has already:
+	// one that cannot know that its session has expired. Nil is that none may.
+	overlaps func(member string) bool
+	options  []kgo.Opt
+	ask      int  // the fate of every so many records; of the others the verdict of the harness says enough
+	faulty   bool // something besides members is broken now and then
+	// records reads a topic, when all is over, and fate is what became of a record;
+	// nil where nobody but the witness knows.
+	records func(topic string) []harness.Record
+	fate    func(harness.Record) harness.Fate
 
 	mu      sync.Mutex
 	seq     int
@@ -104,9 +108,7 @@ func (w *witness) config(c *adapter.Config) {
 		Started: func(_ adapter.GroupMember, topic string, partition int32, _ int64) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			p := fmt.Sprintf("%s/%d", topic, partition)
-			at := memberPartition{member, p}
-			w.started[at] = assignment{w.started[at].nth + 1, w.commits}
+			w.start(memberPartition{member, fmt.Sprintf("%s/%d", topic, partition)})
 		},
 		Revoked: func(_ adapter.GroupMember, partitions map[string][]int32, _ bool) {
 			w.mu.Lock()
@@ -121,6 +123,29 @@ func (w *witness) config(c *adapter.Config) {
 	}
 }
 
+// start notes that a member has a partition from now on. Callers have mu.
+func (w *witness) start(at memberPartition) {
+	w.started[at] = assignment{w.started[at].nth + 1, w.commits}
+}
+
+// commit notes that the group has committed an offset. Callers have mu.
+func (w *witness) commit(p string, offset int64) {
+	w.commits++
+	w.settle(p, w.prefix[p], offset)
+	w.prefix[p] = max(w.prefix[p], offset)
+}
+
+func (w *witness) settle(p string, from, to int64) {
+	if w.settled[p] == nil {
+		w.settled[p] = map[int64]int{}
+	}
+	for o := from; o < to; o++ {
+		if _, known := w.settled[p][o]; !known {
+			w.settled[p][o] = w.commits
+		}
+	}
+}
+
 // observe has the witness hear of commits.
 func (w *witness) observe(b *fakebroker.Broker) {
 	b.Observe(fakebroker.Observer{Committed: func(c fakebroker.Committed) {
@@ -129,23 +154,11 @@ func (w *witness) observe(b *fakebroker.Broker) {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.commits++
 		p := fmt.Sprintf("%s/%d", c.Topic, c.Partition)
-		if w.settled[p] == nil {
-			w.settled[p] = map[int64]int{}
-		}
-		settle := func(from, to int64) {
-			for o := from; o < to; o++ {
-				if _, known := w.settled[p][o]; !known {
-					w.settled[p][o] = w.commits
-				}
-			}
-		}
 		if c.Offset < w.prefix[p] {
 			w.wrong("%s: %d was committed by %s after %d", p, c.Offset, c.ClientID, w.prefix[p])
 		}
-		settle(w.prefix[p], c.Offset)
-		w.prefix[p] = max(w.prefix[p], c.Offset)
+		w.commit(p, c.Offset)
 		if c.Metadata == "" {
 			return
 		}
@@ -154,7 +167,7 @@ func (w *witness) observe(b *fakebroker.Broker) {
 			w.wrong("%s: the metadata of %d: %v", p, c.Offset, err)
 		}
 		for _, s := range spans {
-			settle(s[0], s[1])
+			w.settle(p, s[0], s[1])
 		}
 	}})
 }
@@ -175,23 +188,35 @@ func (w *witness) service(e harness.Env) harness.Service {
 
 func (w *witness) handler(member string) adapter.Handler {
 	return adapter.HandlerFunc(func(ctx context.Context, m *adapter.Message) adapter.Result {
-		r := w.begin(ctx, member, m)
-		d := w.decide(r.value, m.Attempt)
-		if d.takes > 0 {
-			select {
-			case <-time.After(d.takes):
-			case <-ctx.Done():
-			}
-		}
 		w.mu.Lock()
-		r.end = w.now()
-		r.final = d.ends(m.Attempt, w.sub.Retry.Attempts)
-		w.mu.Unlock()
-		if d.panics {
-			panic("oh no")
+		r := &handling{
+			topic: m.Topic, partition: m.Partition, offset: m.Offset,
+			key: string(m.Key), value: string(m.Value), id: m.ID(), attempt: m.Attempt,
+			cutOff: ctx.Err() != nil,
 		}
-		return d.result
+		w.begin(member, r)
+		w.mu.Unlock()
+		return w.decide(r.value, m.Attempt).carryOut(ctx, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.end(r)
+		})
 	})
+}
+
+// carryOut is what a handler does about an attempt. It calls ended before it returns.
+func (d decision) carryOut(ctx context.Context, ended func()) adapter.Result {
+	if d.takes > 0 {
+		select {
+		case <-time.After(d.takes):
+		case <-ctx.Done():
+		}
+	}
+	ended()
+	if d.panics {
+		panic("oh no")
+	}
+	return d.result
 }
 
 // ends reports whether no other attempt follows.
@@ -199,14 +224,8 @@ func (d decision) ends(attempt, attempts int) bool {
 	return !d.panics && d.result.Type() != adapter.ResultRetry || attempt >= attempts
 }
 
-func (w *witness) begin(ctx context.Context, member string, m *adapter.Message) *handling {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	r := &handling{
-		topic: m.Topic, partition: m.Partition, offset: m.Offset,
-		key: string(m.Key), value: string(m.Value), id: m.ID(), attempt: m.Attempt,
-		cutOff: ctx.Err() != nil,
-	}
+// begin notes that a run begins, and end that it ends. Callers have mu.
+func (w *witness) begin(member string, r *handling) {
 	at := w.started[memberPartition{member, r.place()}]
 	r.by = assignKey{member, at.nth}
 	r.begin = w.now()
@@ -217,7 +236,11 @@ func (w *witness) begin(ctx context.Context, member string, m *adapter.Message) 
 		w.wrong("%v runs, and was settled and committed before its partition was assigned", r)
 	}
 	w.runs = append(w.runs, r)
-	return r
+}
+
+func (w *witness) end(r *handling) {
+	r.end = w.now()
+	r.final = w.decide(r.value, r.attempt).ends(r.attempt, w.sub.Retry.Attempts)
 }
 
 // kill kills a member.
@@ -243,23 +266,23 @@ func (w *witness) until(r *handling) int {
 }
 
 // verdict is what must hold of every run, whatever happened. recs are what was
-// published, by number. repeats says that a record may be handled to an end more
-// than once, where its partition has gone from one member to another meanwhile.
-func (w *witness) verdict(t *testing.T, h *harness.Harness, recs []harness.Record, repeats bool) {
-	t.Helper()
+// published, by number. repeats says where a record that was handled may be handled
+// again: nil is nowhere.
+func (w *witness) verdict(recs []harness.Record, repeats func(before, again *handling) bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.checkIDs(recs)
-	w.checkFates(h, recs)
+	w.checkFates(recs)
 	w.checkRepeats(repeats)
-	w.checkOrder(h)
-	w.checkMoves(h, repeats)
+	w.checkOrder()
+	w.checkMoves(repeats != nil)
 	if n := len(w.problem); n > 10 {
 		w.problem = append(w.problem[:10], fmt.Sprintf("and %d more", n-10))
 	}
 	if len(w.problem) > 0 {
-		t.Error(strings.Join(w.problem, "\n"))
+		return errors.New(strings.Join(w.problem, "\n"))
 	}
+	return nil
 }
 
 // checkIDs: a record has the same ID wherever it is, and however often.
@@ -279,15 +302,19 @@ func (w *witness) checkIDs(recs []harness.Record) {
 	}
 }
 
-// checkFates: a record ends as its attempts say.
-func (w *witness) checkFates(h *harness.Harness, recs []harness.Record) {
+// checkFates: a record ends as its attempts say, after it was handled to an end.
+func (w *witness) checkFates(recs []harness.Record) {
 	letters := map[int]bool{}
-	for _, r := range h.Topic(adapter.DeadLetterTopic("t", "g")).Records() {
+	for _, r := range w.records(adapter.DeadLetterTopic("t", "g")) {
 		n, err := strconv.Atoi(string(r.Value))
 		letters[n] = err == nil
 		if err != nil || n >= len(recs) || string(r.Key) != string(recs[n].Key) {
 			w.wrong("%v is no dead letter of what was published", r)
 		}
+	}
+	ended := map[string]bool{}
+	for _, r := range w.runs {
+		ended[r.value] = ended[r.value] || r.final
 	}
 	for n, rec := range recs {
 		want := harness.Committed
@@ -303,11 +330,13 @@ func (w *witness) checkFates(h *harness.Harness, recs []harness.Record) {
 		if letters[n] != (want == harness.DeadLettered) {
 			w.wrong("%v is to be %s, and on the dead-letter topic: %v", rec, want, letters[n])
 		}
-		if n%w.ask != 0 {
+		if !ended[fmt.Sprint(n)] {
+			w.wrong("%v was lost: it was never handled to an end", rec)
+		}
+		if w.fate == nil || n%w.ask != 0 {
 			continue
 		}
-		f := h.Fate(rec)
-		if f.Kind != want {
+		if f := w.fate(rec); f.Kind != want {
 			w.wrong("%v, want %s", f, want)
 		}
 	}
@@ -315,7 +344,7 @@ func (w *witness) checkFates(h *harness.Harness, recs []harness.Record) {
 
 // checkRepeats: while a partition stays where it is nothing is handled to an end
 // twice, and each attempt runs once.
-func (w *witness) checkRepeats(allowed bool) {
+func (w *witness) checkRepeats(allowed func(before, again *handling) bool) {
 	type attempt struct {
 		place  string
 		offset int64
@@ -328,7 +357,7 @@ func (w *witness) checkRepeats(allowed bool) {
 		}
 		k := attempt{r.place(), r.offset, r.attempt}
 		for _, before := range ran[k] {
-			if before.by == r.by || !allowed {
+			if before.by == r.by || allowed == nil || !allowed(before, r) {
 				w.wrong("%v runs again, after %v", r, before)
 			}
 		}
@@ -349,8 +378,8 @@ func (w *witness) lane(r *handling) string {
 
 // checkOrder: of what shares an order, one runs at a time, no assignment goes back,
 // and none begins before all before it have ended at least once.
-func (w *witness) checkOrder(h *harness.Harness) {
-	moved := w.movedKeys(h)
+func (w *witness) checkOrder() {
+	moved := w.movedKeys()
 	lanes := map[string][]*handling{}
 	for _, r := range w.runs {
 		if l := w.lane(r); l != "" && !r.cutOff && !moved[r.key] {
@@ -365,7 +394,7 @@ func (w *witness) checkOrder(h *harness.Harness) {
 				w.wrong("%v begins after %v, or while it runs", r, p)
 			}
 			last[r.by] = r
-			if before != nil && w.until(before) > r.begin && !w.overlap {
+			if before != nil && w.until(before) > r.begin && !w.overlap(before, r) {
 				w.wrong("%v begins while %v runs", r, before)
 			}
 			before = r
@@ -373,6 +402,12 @@ func (w *witness) checkOrder(h *harness.Harness) {
 		w.checkNoneIsPassed(runs)
 	}
 }
+
+func (w *witness) overlap(before, r *handling) bool {
+	return w.mayOverlap(before.by.member) || w.mayOverlap(r.by.member)
+}
+
+func (w *witness) mayOverlap(member string) bool { return w.overlaps != nil && w.overlaps(member) }
 
 func (w *witness) checkNoneIsPassed(runs []*handling) {
 	ended := map[int64]int{} // when an offset ended first
@@ -398,10 +433,10 @@ func (w *witness) checkNoneIsPassed(runs []*handling) {
 }
 
 // movedKeys are those whose order was given up.
-func (w *witness) movedKeys(h *harness.Harness) map[string]bool {
+func (w *witness) movedKeys() map[string]bool {
 	moved := map[string]bool{}
 	for _, tier := range w.sub.Retry.Tiers {
-		for _, r := range h.Topic(adapter.RetryTopic("t", "g", tier)).Records() {
+		for _, r := range w.records(adapter.RetryTopic("t", "g", tier)) {
 			moved[string(r.Key)] = true
 		}
 	}
@@ -411,7 +446,7 @@ func (w *witness) movedKeys(h *harness.Harness) map[string]bool {
 // checkMoves: a record is on a topic of the adapter's own once for each run that
 // failed. Where one that is held is moved on, too, whoever has the partition next may
 // do that once more without a run.
-func (w *witness) checkMoves(h *harness.Harness, repeats bool) {
+func (w *witness) checkMoves(repeats bool) {
 	if w.sub.OnHeldLimit == adapter.Hop && repeats {
 		return
 	}
@@ -431,7 +466,7 @@ func (w *witness) checkMoves(h *harness.Harness, repeats bool) {
 	}
 	for _, topic := range w.ownTopics() {
 		copies := map[attempt]int{}
-		for _, r := range h.Topic(topic).Records() {
+		for _, r := range w.records(topic) {
 			if strings.Contains(r.Header(adapter.HeaderError), adapter.ErrInterrupted.Error()) {
 				continue // whoever gives it up has not run it
 			}
