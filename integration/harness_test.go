@@ -30,7 +30,8 @@ func runOnKafka(t *testing.T, pkg string) {
 		c.Nodes = 3
 	}
 	k := kafka.Run(t, c)
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-tags", "synctests", "-run", "^TestRunOnKafka_", pkg)
+	// They wait more than they work, so that many can run at once.
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count", "1", "-v", "-timeout", "9m", "-parallel", "8", "-tags", "synctests", "-run", "^TestRunOnKafka_", pkg)
 	cmd.Dir = ".." // the module whose tests they are
 	cmd.Env = append(os.Environ(), "KAFKA_BROKERS="+strings.Join(k.Addrs(), ","))
 	out, err := cmd.CombinedOutput()
@@ -57,7 +58,8 @@ func TestHarness_onAKafkaWithTLSAndUsers(t *testing.T) {
 	})
 }
 
-// What holds for the adapter's groups, whatever happens, its own tests say, too.
-func TestAdapter_membersComeAndGo(t *testing.T) {
+// What the adapter does when something happens, and what holds for its groups whatever
+// happens, its own tests say, too.
+func TestAdapter_onAKafkaThatIsThere(t *testing.T) {
 	runOnKafka(t, "./adapter")
 }
