@@ -355,11 +355,14 @@ func (c *Consumer) revoked(m map[string][]int32) {
 	if len(lanes) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.patience, c.grace())
-	c.drain(ctx, lanes)
-	cancel()
+	grace, cancel := context.WithTimeout(c.patience, c.grace())
+	defer cancel()
+	c.drain(grace, lanes)
+	if c.isClosing() {
+		cancel() // whoever closes has no more time than it takes
+	}
 	// A lane that used up the grace must not cost the others their commit.
-	ctx, cancel = context.WithTimeout(context.Background(), lastWords)
+	ctx, cancel := outlast(grace, lastWords)
 	defer cancel()
 	if err := c.commitLanes(ctx, lanes); err != nil {
 		c.log.Warn("cannot commit before a rebalance: what was settled since the last commit is delivered again", "error", err)
@@ -368,6 +371,26 @@ func (c *Consumer) revoked(m map[string][]int32) {
 	c.log.Debug("partitions revoked", "partitions", m)
 	if f := c.a.cfg.Trace.Revoked; f != nil {
 		f(c.member, m, false)
+	}
+}
+
+// isClosing reports whether no partitions are taken on any more.
+func (c *Consumer) isClosing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// outlast is a context that ends some time after another one has ended.
+func outlast(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.Background())
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		sleep(longer, by)
+	})
+	return longer, func() {
+		stop()
+		cancel()
 	}
 }
 

@@ -42,6 +42,9 @@ func TestDeadLetter_isTheRecordUnchangedAndWhatHappened(t *testing.T) {
 		h.Settle()
 		dead := h.Topic("t.g.dlt").Records()
 		require.Len(t, dead, 3)
+		slices.SortFunc(dead, func(a, b harness.Record) int { // those without a key are handled at once
+			return strings.Compare(a.Header(adapter.HeaderID), b.Header(adapter.HeaderID))
+		})
 		assert.Nil(t, dead[0].Key)
 		assert.Nil(t, dead[0].Value, "a tombstone stays one")
 		assert.NotNil(t, dead[1].Value, "an empty value is not one")

@@ -388,6 +388,43 @@ func TestRebalance_dueToALeaveIsQuick(t *testing.T) {
 	})
 }
 
+// A commit waits for the one before it as long as the grace lasts: whoever gives it up
+// earlier has others do again what is done.
+func TestRebalance_aSlowCommitIsWaitedForWithinTheGrace(t *testing.T) {
+	needsTag(t)
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		h.CreateTopics("t:2")
+		entered := make(chan string, 4)
+		release := map[string]chan struct{}{"early": make(chan struct{}), "late": make(chan struct{})}
+		subscribe(t, h.NewAdapter(), subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			entered <- string(m.Key)
+			<-release[string(m.Key)]
+			return adapter.Commit()
+		}))
+		h.Settle()
+		publisher := h.NewAdapter()
+		for p := range int32(2) {
+			for _, key := range []string{"early", "late"} {
+				require.NoError(t, publisher.Publish(t.Context(), placed{event: event{"t", key, ""}, partition: p}))
+				<-entered
+			}
+		}
+		var second list[string]
+		subscribe(t, h.NewAdapter(), subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			second.add(m.ID())
+			return adapter.Commit()
+		}))
+		time.Sleep(2 * time.Minute) // a heartbeat, and within the grace
+		slow := h.Broker().Delay(8*time.Second, commitsOfG())
+		close(release["early"])
+		time.Sleep(time.Second) // what is settled is on its way
+		close(release["late"])
+		h.Settle()
+		assert.Greater(t, slow.Hits(), 1)
+		assert.Zero(t, second.len(), "delivered again")
+	})
+}
+
 // outlast has a member's handlers outlast the grace: a second member joins, and
 // the partition that moves is fenced.
 func outlast(t *testing.T, h *harness.Harness, first *adapter.Consumer) {
