@@ -40,6 +40,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -66,6 +67,7 @@ type Adapter struct {
 	turns     map[groupPartition]chan struct{}
 	closing   bool
 
+	flushing atomic.Bool     // nothing more is taken to be published
 	patience context.Context // ends when a Close has waited long enough
 	hurry    context.CancelCauseFunc
 	closed   chan struct{}
@@ -149,8 +151,8 @@ func (a *Adapter) Consumers() []*Consumer {
 	return cs
 }
 
-// Close closes the adapter's consumers, as Consumer.Close does, waits until
-// what was published is acknowledged, and disconnects. When ctx ends before
+// Close closes the adapter's consumers, as Consumer.Close does, takes no more to
+// publish, waits until what was published is acknowledged, and disconnects. When ctx ends before
 // that is done, it closes anyway, and the error says what was left: handlers
 // that were cut off are delivered again to the next member of their group, and
 // records that were not acknowledged may be lost. They are waited for as long as
@@ -187,6 +189,7 @@ func (a *Adapter) shutDown() {
 		})
 	}
 	wg.Wait()
+	a.flushing.Store(true) // or those who go on publishing would be waited for
 	if err := a.flush(); err != nil {
 		errs = append(errs, err)
 	}

@@ -70,6 +70,9 @@ func (b *batches) work() {
 
 func (b *batches) pushed() { notify(b.wake) }
 
+// halted leaves the batch that is under way alone: its handler runs.
+func (b *batches) halted() {}
+
 // restarted leaves the batch that is under way alone: what it resolves settles
 // nothing.
 func (b *batches) restarted() {}
@@ -79,7 +82,7 @@ func (b *batches) overtaken() {}
 
 func (b *batches) waiting() (records, bytes int) { return 0, 0 }
 
-func (b *batches) running() int { return b.inFlight }
+func (b *batches) running() int { return min(b.inFlight, 1) }
 
 func (b *batches) unsettled() []*Message {
 	if b.current == nil {

@@ -51,8 +51,8 @@ type Consumer struct {
 
 	mu     sync.Mutex
 	lanes  map[topicPartition]*lane
-	fenced map[*lane]struct{} // those whose handler still runs
-	stuck  int                // handlers of those that ignore for long that they are fenced
+	fenced int // handlers that still run for lanes that are fenced
+	stuck  int // handlers of those that ignore for long that they are fenced
 	paused bool
 	joined bool
 	closed bool // no lane is made any more
@@ -80,7 +80,6 @@ func newConsumer(a *Adapter, s subscription) *Consumer {
 		dirty:  make(chan struct{}, 1),
 		commit: make(chan struct{}, 1),
 		lanes:  map[topicPartition]*lane{},
-		fenced: map[*lane]struct{}{},
 		done:   make(chan struct{}),
 		ready:  make(chan struct{}),
 		seed:   maphash.MakeSeed(),
@@ -445,23 +444,23 @@ func (c *Consumer) drain(ctx context.Context, lanes []*lane) {
 // handler still runs.
 func (c *Consumer) fence(lanes []*lane) (running int) {
 	for _, l := range lanes {
-		if !l.fence() {
+		n := l.fence()
+		if n == 0 {
 			continue
 		}
-		running++
-		c.log.Warn("a handler outlasts its partition: its result will not count, and the record is delivered again",
-			"topic", l.tp.topic, "partition", l.tp.partition)
+		running += n
+		l.log.Warn("handlers outlast their partition: their results will not count, and the records are delivered again", "handlers", n)
 		c.mu.Lock()
-		c.fenced[l] = struct{}{}
+		c.fenced += n
 		c.mu.Unlock()
-		go c.awaitFenced(l)
+		go c.awaitFenced(l, n)
 	}
 	return running
 }
 
-// awaitFenced waits for a handler that outlasts its partition, whose context has
-// been cancelled.
-func (c *Consumer) awaitFenced(l *lane) {
+// awaitFenced waits for handlers that outlast their partition, whose context has
+// been cancelled. Until the last of them has ended they are counted.
+func (c *Consumer) awaitFenced(l *lane, handlers int) {
 	change := func(stuck int) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -473,13 +472,13 @@ func (c *Consumer) awaitFenced(l *lane) {
 	case <-l.done:
 	case <-t.C:
 		l.log.Error("a handler ignores that its context was cancelled: its partition was taken away")
-		change(1)
+		change(handlers)
 		<-l.done
-		change(-1)
+		change(-handlers)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.fenced, l)
+	c.fenced -= handlers
 }
 
 // gateChanged pauses all partitions while the gate is closed, and has their lanes
@@ -491,6 +490,8 @@ func (c *Consumer) gateChanged(closed error) {
 		l.setPaused(pausedByGate, closed != nil)
 		if closed == nil {
 			l.runner.pushed()
+		} else {
+			l.runner.halted()
 		}
 		l.mu.Unlock()
 	}

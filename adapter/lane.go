@@ -89,6 +89,9 @@ type runner interface {
 	run()
 	// pushed says that something was added to the queue, or may go on.
 	pushed()
+	// halted says that no handler is to begin until pushed is called: the gate is
+	// closed.
+	halted()
 	// restarted drops what is known of records of a log that is no more.
 	restarted()
 	// overtaken drops what waits for another attempt and was settled by others.
@@ -96,8 +99,7 @@ type runner interface {
 	// waiting is how many records, of how many bytes, wait outside of the queue,
 	// and count as fetched.
 	waiting() (records, bytes int)
-	// running is how many records are in the handler, or on their way to where
-	// they go from it.
+	// running is how many handlers run, or are about to.
 	running() int
 	// unsettled are the records that were begun, and are not settled.
 	unsettled() []*Message
@@ -362,11 +364,13 @@ func (l *lane) drain() {
 
 func (l *lane) isDraining() bool { return l.stopping.Load() }
 
-// fence makes the lane end, and settle nothing from here on. It reports
-// whether that cuts off a handler, the first time.
-func (l *lane) fence() bool {
+// fence makes the lane end, and settle nothing from here on. It returns how many
+// handlers that cuts off, the first time.
+func (l *lane) fence() (cutOff int) {
 	l.mu.Lock()
-	cutOff := !l.fenceUp && l.runner.running() > 0
+	if !l.fenceUp {
+		cutOff = l.runner.running()
+	}
 	l.fenceUp = true
 	l.mu.Unlock()
 	l.drain()

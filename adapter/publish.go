@@ -222,6 +222,9 @@ func (a *Adapter) sendThen(ctx context.Context, then func(), records ...*kgo.Rec
 // awaitRoom takes a place in the client's buffer. The client itself would wait
 // for one without an end.
 func (s *sending) awaitRoom(ctx context.Context, limit <-chan time.Time) error {
+	if s.a.flushing.Load() {
+		return ErrClosed
+	}
 	if err := ctx.Err(); err != nil {
 		return &TimeoutError{Err: err}
 	}

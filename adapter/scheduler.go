@@ -88,6 +88,15 @@ func (s *scheduler) run() {
 
 func (s *scheduler) pushed() { s.spawn() }
 
+// halted takes back what was not begun.
+func (s *scheduler) halted() {
+	for _, r := range s.runs {
+		if r.items[0].task == nil { // a task is alone, and as good as begun
+			s.giveBack(r)
+		}
+	}
+}
+
 func (s *scheduler) restarted() {
 	s.keys, s.held, s.gated, s.leaving = keys{}, nil, nil, 0
 	clear(s.open)
@@ -265,7 +274,9 @@ func (s *scheduler) next(known bool) *run {
 			s.watch.Reset(watchEvery)
 		}
 	}
-	if s.pace >= slowRecord {
+	// A record that is alone is not looked at, and need not be quick because those
+	// before it were.
+	if s.pace >= slowRecord || len(r.items) == 1 {
 		s.spawn()
 	}
 	return r

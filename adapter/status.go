@@ -81,7 +81,7 @@ func (c *Consumer) Status() Status {
 	s.GateAsked, s.Gate = c.gate.lastAnswer()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Fenced, s.Joined, s.Stuck = len(c.fenced), c.joined, c.stuck
+	s.Fenced, s.Joined, s.Stuck = c.fenced, c.joined, c.stuck
 	if c.share != nil {
 		c.share.status(&s)
 	}

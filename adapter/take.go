@@ -13,7 +13,7 @@ import (
 // started, too. The caller holds the lane's mutex.
 func (s *scheduler) take() (r *run, resumed bool) {
 	n := runSize
-	if s.pace >= watchEvery || s.pace > 0 && s.limit > 1 { // a lone worker keeps nothing from others
+	if s.pace >= watchEvery || s.pace > 0 && s.order != ByPartition { // where nothing could go before
 		n = min(n, max(1, int(runTime/s.pace)))
 	}
 	if s.l.c.sub.CountBeforeRun {

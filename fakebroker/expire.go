@@ -25,13 +25,14 @@ import (
 func (b *Broker) ExpireSession(s Scope) *Fault {
 	s.APIs = nil
 	f := b.newFault(fmt.Sprintf("expire the session of %s", s), 1) // it is over at once
-	kinds, _ := b.groupTypes(b.nodes()...)                         // closed: there are no members any more
+	s = b.inside(s)
+	kinds, _ := b.groupTypes(b.nodes()...) // closed: there are no members any more
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		if s.Group != "" && s.Group != name {
 			continue
 		}
 		inside, outside := b.place(coordinated{groups, name})
-		if !s.hasBroker(b.id(outside)) {
+		if !s.hasBroker(outside) {
 			continue
 		}
 		for _, m := range b.members(name) {

@@ -21,14 +21,15 @@ import (
 // An empty Topic in the scope means every topic. APIs picks some of the above,
 // such as Metadata alone for a client that can go on for as long as it does not
 // ask. Group is not looked at.
-func (tr *traffic) ForgetTopic(s Scope) *Fault {
-	f := tr.newFault(fmt.Sprintf("forget topics: %s", s), s.Count)
+func (b *Broker) ForgetTopic(s Scope) *Fault {
+	f := b.newFault(fmt.Sprintf("forget topics: %s", s), s.Count)
+	s = b.inside(s)
 	s.Group = ""
 	hide := s
 	hide.APIs, hide.Partitions = s.of(kmsg.Metadata, kmsg.DescribeTopicPartitions), nil
 	var removes []func()
 	if len(hide.APIs) > 0 {
-		removes = append(removes, tr.rules.Add(tr.hideTopics(f, hide)))
+		removes = append(removes, b.rules.Add(b.hideTopics(f, hide)))
 	}
 	byID := func(req kmsg.Request) bool {
 		switch req.(type) {
@@ -50,8 +51,8 @@ func (tr *traffic) ForgetTopic(s Scope) *Fault {
 	)
 	if len(refuse.APIs) > 0 {
 		removes = append(removes,
-			tr.behind.refuse(f, kerr.UnknownTopicID, refuse, byID),
-			tr.behind.refuse(f, kerr.UnknownTopicOrPartition, refuse, func(req kmsg.Request) bool { return !byID(req) }))
+			b.refuse(f, kerr.UnknownTopicID, refuse, byID),
+			b.refuse(f, kerr.UnknownTopicOrPartition, refuse, func(req kmsg.Request) bool { return !byID(req) }))
 	}
 	f.inert = len(removes) == 0
 	f.clear = func() {
@@ -71,11 +72,11 @@ func (s Scope) of(apis ...kmsg.Key) []kmsg.Key {
 }
 
 // hideTopics takes topics out of what brokers tell about topics.
-func (tr *traffic) hideTopics(f *Fault, s Scope) wire.Rule {
+func (b *Broker) hideTopics(f *Fault, s Scope) wire.Rule {
 	hidden := func(topic *string) bool { return topic != nil && (s.Topic == "" || s.Topic == *topic) }
 	return wire.Rule{
 		Name:  f.name,
-		Wants: tr.wants(s),
+		Wants: s.wants(),
 		Answer: func(x *wire.Exchange) {
 			if !s.hasRemote(x.RemoteAddr()) {
 				return
@@ -130,7 +131,7 @@ func (tr *traffic) hideTopics(f *Fault, s Scope) wire.Rule {
 				}
 			}
 			x.SetResponse(resp)
-			tr.struckRequest(f, x)
+			b.struckRequest(f, x)
 		},
 	}
 }
