@@ -42,16 +42,17 @@ func TestBehaviours(t *testing.T) {
 		{"Apache Kafka " + kafka.Version(), apache(t)},
 	}
 	p := &parity{}
+	t.Cleanup(func() { p.compare(t) }) // when all have been held to them
 	for _, b := range brokers {
 		p.brokers = append(p.brokers, b.name)
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel() // they wait for sessions and transactions to end
 			brokertest.Test(t, func(t *testing.T, needs brokertest.Needs) brokertest.Cluster {
 				t.Cleanup(func() { p.note(t, b.name) })
 				return b.open(t, needs)
 			})
 		})
 	}
-	p.compare(t)
 }
 
 // apache is Kafkas from the source that is chosen. Behaviours that need the same kind
