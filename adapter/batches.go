@@ -38,9 +38,6 @@ type batchRun struct {
 	// due is when the first call may be, where the first of left was tried by
 	// whoever had the partition before; else zero.
 	due time.Time
-	// Of the time since the first of left has failed, idle does not count, nor what
-	// the gate has been closed since it was for closed in all.
-	idle, closed time.Duration
 }
 
 func newBatches(l *lane) *batches {
@@ -124,16 +121,13 @@ func (b *batches) next() *batchRun {
 			l.message(&slab[i], r, popped.cut)
 			left[i] = &slab[i]
 		}
-		var tried failure
+		var due time.Time
 		if len(left) > 0 {
-			tried = l.ledger.failures[left[0].Offset]
+			due = l.retryDue(popped.records[0])
 		}
 		l.mu.Unlock()
 		if len(left) > 0 {
-			return &batchRun{
-				left: left, high: popped.high, failed: left[0].Attempt - 1,
-				due: tried.due, idle: tried.idle, closed: l.c.gate.closedFor(),
-			}
+			return &batchRun{left: left, high: popped.high, failed: left[0].Attempt - 1, due: due}
 		}
 		select {
 		case <-b.wake:
@@ -244,11 +238,10 @@ func (b *batches) again(run *batchRun, err error, progress bool) bool {
 		run.failed++
 		failed := *run.left[0]
 		if failed.FirstFailed.IsZero() {
-			failed.FirstFailed = time.Now()
+			l.c.gate.failedFirst(&failed, time.Now())
 			run.left[0] = &failed
-			run.idle, run.closed = 0, l.c.gate.closedFor()
 		}
-		idle := run.idle + l.c.gate.closedFor() - run.closed
+		idle := l.c.gate.idleFor(&failed)
 		age := time.Since(failed.FirstFailed) - idle
 		var cause error
 		switch {

@@ -24,7 +24,9 @@ func (m Move) Publish(ctx context.Context) error { return m.v.publish(ctx) }
 
 // MoveToRetry is moveToRetry.
 func (a *Adapter) MoveToRetry(source string, m *Message, cause error, delay time.Duration, notBefore time.Time) Move {
-	return Move{a.moveToRetry(source, m, cause, delay, notBefore, headerStyle{})}
+	t := trailOf(m)
+	t.notBefore = notBefore
+	return Move{a.moveToRetry(source, m, t, cause, delay, headerStyle{})}
 }
 
 // MoveToDeadLetters is moveToDeadLetters.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,6 +15,8 @@ const (
 	gateFresh = time.Second
 	// gateTimeout is how long the gate may take to answer.
 	gateTimeout = 10 * time.Second
+	// maxSpells is how many of the times that it was closed are remembered.
+	maxSpells = 1000
 )
 
 var errGateSilent = fmt.Errorf("the gate did not answer within %v", gateTimeout)
@@ -21,6 +24,10 @@ var errGateSilent = fmt.Errorf("the gate did not answer within %v", gateTimeout)
 // gate asks Subscription.Gate whether handlers may run. It is asked before they
 // do, once a second at most, and while it is closed again and again with backoff.
 // A nil gate is open.
+//
+// What a record spends before a closed gate does not count for its age. Message.idle
+// is what that comes to, less what the gate had been closed for in all by then, so
+// that it needs no change while the gate is closed again.
 type gate struct {
 	check    func(context.Context) error
 	policy   *RetryPolicy
@@ -34,9 +41,13 @@ type gate struct {
 	closed  error         // why it is closed; nil while it is open
 	since   time.Time     // when it was closed
 	before  time.Duration // how long it was closed before that
+	spells  []spell       // when that was: the last of them
 	answer  chan struct{} // closed at the next answer; nil while nobody asks
 	stopped bool
 }
+
+// spell is a time that the gate was closed.
+type spell struct{ from, to time.Time }
 
 // await returns when there is an answer that is fresh. It reports false when drop
 // is closed, or the consumer ends, before that.
@@ -102,6 +113,43 @@ func (g *gate) closedFor() time.Duration {
 	return g.before
 }
 
+// failedFirst notes when a record failed first.
+func (g *gate) failedFirst(m *Message, at time.Time) {
+	m.FirstFailed, m.idle = at, -g.closedFor()
+}
+
+// idleFor is for how long the gate was closed since a record failed first, as far as
+// is known here.
+func (g *gate) idleFor(m *Message) time.Duration {
+	if m.FirstFailed.IsZero() {
+		return 0
+	}
+	return m.idle + g.closedFor()
+}
+
+// idleOf is Message.idle of a record whose idleFor another process knew up to a time:
+// since then it is this gate's.
+func (g *gate) idleOf(known time.Duration, to time.Time) time.Duration {
+	if g == nil {
+		return known
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	closed := g.before
+	if g.closed != nil {
+		now := time.Now()
+		closed += now.Sub(g.since)
+		known += max(0, min(now.Sub(to), now.Sub(g.since)))
+	}
+	for _, s := range slices.Backward(g.spells) {
+		if !s.to.After(to) {
+			break
+		}
+		known += min(s.to.Sub(to), s.to.Sub(s.from))
+	}
+	return known - closed
+}
+
 // ask waits for the next answer. It reports false when drop is closed, or the
 // consumer ends, before that.
 func (g *gate) ask(drop <-chan struct{}) bool {
@@ -164,6 +212,10 @@ func (g *gate) know(err error) (was error) {
 		g.since = g.asked
 	case was != nil && err == nil:
 		g.before += g.asked.Sub(g.since)
+		if len(g.spells) == maxSpells {
+			g.spells = slices.Delete(g.spells, 0, 1)
+		}
+		g.spells = append(g.spells, spell{g.since, g.asked})
 	}
 	close(g.answer)
 	g.answer = nil

@@ -34,6 +34,10 @@ const (
 	// HeaderTimestamp, where that is later than the retry topic's delay makes
 	// it.
 	HeaderNotBefore = "retry-not-before"
+	// HeaderGateClosed is for how many milliseconds since the first failure
+	// Subscription.Gate was closed, a slash, and up to when that is counted, written
+	// like HeaderTimestamp. It is there on retry topics of subscriptions with a Gate.
+	HeaderGateClosed = "retry-gate-closed"
 	// HeaderRedriven is how often the record was taken back from the
 	// dead-letter topic. It is not there before the first time.
 	HeaderRedriven = "retry-redriven"
@@ -62,7 +66,8 @@ const (
 // isOwnHeader reports whether a header is one that the adapter writes.
 func isOwnHeader(key string) bool {
 	switch key {
-	case HeaderID, HeaderAttempt, HeaderTimestamp, HeaderFirstFailed, HeaderError, HeaderGroup, HeaderNotBefore, HeaderRedriven:
+	case HeaderID, HeaderAttempt, HeaderTimestamp, HeaderFirstFailed, HeaderError, HeaderGroup, HeaderNotBefore,
+		HeaderGateClosed, HeaderRedriven:
 		return true
 	}
 	return false

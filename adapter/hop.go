@@ -45,9 +45,7 @@ func (s *scheduler) hop(t *task, delay time.Duration) {
 func (s *scheduler) leave(t *task, delay time.Duration) {
 	l, m, cause := s.l, t.m, t.cause
 	tier, notBefore := l.tier(delay)
-	t.home = &home{retry: true, take: l.moving(m, func() *move {
-		return l.c.a.moveToRetry(l.own.source, m, cause, tier, notBefore, l.c.sub.headerStyle())
-	})}
+	t.home = &home{retry: true, take: l.moving(m, func() *move { return l.moveToRetry(m, cause, tier, notBefore) })}
 	s.leaving++
 }
 
@@ -78,7 +76,7 @@ func (s *scheduler) postpone(r *run, notBefore time.Time) {
 	it := r.items[len(r.items)-1]
 	r.drop()
 	m := it.m
-	t := &task{m: &m, busy: it.busy, due: notBefore, index: -1, closed: l.c.gate.closedFor(), cause: errNotDue}
+	t := &task{m: &m, busy: it.busy, due: notBefore, index: -1, cause: errNotDue}
 	if wait := time.Until(notBefore); wait > l.c.sub.Retry.MaxBackoff && len(l.c.sub.Retry.Tiers) > 0 {
 		tier := l.c.sub.Retry.Tiers[0] // the longest that is not too long
 		for _, d := range l.c.sub.Retry.Tiers {

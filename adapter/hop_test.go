@@ -459,3 +459,71 @@ func TestMaxAge_onARetryTopicLeavesOutNoGateFromBefore(t *testing.T) {
 		assert.Less(t, h.Fate(rec).Attempts, 12)
 	})
 }
+
+// closedFrom is a gate that is closed for a day.
+func closedFrom(closes time.Time) func(context.Context) error {
+	return func(context.Context) error {
+		if d := time.Since(closes); d >= 0 && d < 24*time.Hour {
+			return errDown
+		}
+		return nil
+	}
+}
+
+func TestMaxAge_leavesOutTheGateBeforeAndAfterAHop(t *testing.T) {
+	for name, c := range map[string]struct {
+		inPlace      int
+		exactlyOnce  bool
+		delay, after time.Duration // of the first attempt; when the gate closes
+	}{
+		"while the record is on the retry topic":     {inPlace: 1, after: time.Second},
+		"while it goes on to another, not being due": {inPlace: 1, delay: 10 * time.Minute, after: 5 * time.Minute},
+		"before it goes there":                       {inPlace: 2, after: time.Second},
+		"before it goes there, with the commit":      {inPlace: 2, after: time.Second, exactlyOnce: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			harness.Run(t, func(t *testing.T, h *harness.Harness) {
+				var attempts list[int]
+				s := tiered(func(_ context.Context, m *adapter.Message) adapter.Result {
+					switch attempts.add(m.Attempt); {
+					case m.Attempt == 1 && c.delay > 0:
+						return adapter.RetryAfter(errDown, c.delay)
+					case m.Attempt < 4:
+						return adapter.Retry(errDown)
+					}
+					return adapter.Commit()
+				}, time.Minute)
+				s.Gate, s.ExactlyOnceHops = closedFrom(time.Now().Add(c.after)), c.exactlyOnce
+				s.Retry.MaxAge, s.Retry.InPlace = time.Hour, c.inPlace
+				s.Retry.MinBackoff, s.Retry.MaxBackoff = 10*time.Second, 10*time.Second
+				h.Subscribe(s)
+				rec := h.Publish(event{"t", "k", "v"})
+				time.Sleep(25 * time.Hour)
+				h.Settle()
+				assert.Equal(t, []int{1, 2, 3, 4}, attempts.all())
+				assert.Equal(t, harness.Committed, h.Fate(rec).Kind, h.Fate(rec))
+			})
+		})
+	}
+}
+
+// What the next member cannot know of the gate, the record tells it.
+func TestMaxAge_leavesOutTheGateOfTheMemberBefore(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		s := tiered(fails, 10*time.Minute)
+		s.Gate, s.Retry.MaxAge, s.Retry.InPlace = closedFrom(time.Now().Add(time.Second)), time.Hour, 2
+		s.Retry.MinBackoff, s.Retry.MaxBackoff = 10*time.Second, 10*time.Second
+		h.CreateTopics("t")
+		first := subscribe(t, h.NewAdapter(), s)
+		rec := h.Publish(event{"t", "k", "v"})
+		time.Sleep(24*time.Hour + time.Minute)
+		require.Equal(t, int64(1), committed(h, 0), "it is on the retry topic")
+		require.NoError(t, first.Close(t.Context()))
+		subscribe(t, h.NewAdapter(), s)
+		h.Settle()
+		var age *adapter.AgeError
+		require.ErrorAs(t, h.Fate(rec).Err, &age)
+		assert.Equal(t, 8, age.Attempts, "2, and one every 10 minutes of an hour")
+		assert.Less(t, age.Age, 70*time.Minute)
+	})
+}

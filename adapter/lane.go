@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -279,16 +280,22 @@ func (l *lane) message(m *Message, r *kgo.Record, cut int) (notBefore time.Time)
 		m.publish(r)
 		m.Group, m.Attempt = l.c.sub.Group, 1
 	} else {
+		var t trail
 		var err error
-		*m, notBefore, err = returned(r, l.own.source, l.c.sub.Group)
+		*m, t, err = returned(r, l.own.source, l.c.sub.Group)
 		if err != nil {
 			l.log.Warn("the headers of a record are not believed: it counts as first published here", "offset", r.Offset, "error", err)
+		}
+		notBefore = t.notBefore
+		if !m.FirstFailed.IsZero() {
+			m.idle = l.c.gate.idleOf(t.idle, cmp.Or(t.idleTo, r.Timestamp))
 		}
 	}
 	m.cut = cut
 	if len(l.ledger.failures) > 0 {
 		if f, ok := l.ledger.failures[r.Offset]; ok {
 			m.Attempt, m.FirstFailed = max(m.Attempt, f.attempts+1), f.first
+			m.idle = l.c.gate.idleOf(f.idle, time.Now())
 		}
 	}
 	return notBefore

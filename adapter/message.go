@@ -39,9 +39,10 @@ type Message struct {
 	// Partition and Offset when the record came back by way of another topic.
 	Origin Origin
 
-	cut           int  // see lane.push
-	redriven      int  // see HeaderRedriven
-	timestampType int8 // as in a batch's attributes; -1 when it is not known
+	cut           int           // see lane.push
+	redriven      int           // see HeaderRedriven
+	idle          time.Duration // see gate.idleFor
+	timestampType int8          // as in a batch's attributes; -1 when it is not known
 }
 
 // Origin is the place of a record when it was first published.

@@ -52,9 +52,16 @@ func (a *Adapter) moveToDeadLetters(source string, m *Message, cause error, styl
 // moveToRetry puts a message, whose last attempt failed with cause, on the
 // retry topic for a delay. A notBefore that is not zero is when the next
 // attempt is due where that is later.
-func (a *Adapter) moveToRetry(source string, m *Message, cause error, delay time.Duration, notBefore time.Time, style headerStyle) *move {
+func (l *lane) moveToRetry(m *Message, cause error, delay time.Duration, notBefore time.Time) *move {
 	t := trailOf(m)
 	t.notBefore = notBefore
+	if l.c.gate != nil && !m.FirstFailed.IsZero() {
+		t.idle, t.idleTo = l.c.gate.idleFor(m), time.Now()
+	}
+	return l.c.a.moveToRetry(l.own.source, m, t, cause, delay, l.c.sub.headerStyle())
+}
+
+func (a *Adapter) moveToRetry(source string, m *Message, t trail, cause error, delay time.Duration, style headerStyle) *move {
 	headers := append(foreignHeaders(m, false), t.headers()...)
 	headers = append(headers, kgo.RecordHeader{Key: HeaderError, Value: []byte(style.errorText(cause))})
 	v := a.movedTo(RetryTopic(source, m.Group, delay), m.Partition, m.Key, m.Value, headers)

@@ -55,7 +55,7 @@ func (s *scheduler) keep(r *run, it *item) *task {
 		return nil
 	}
 	m := it.m // not the run's, which has others beside it
-	t := &task{m: &m, busy: it.busy, index: -1, closed: l.c.gate.closedFor()}
+	t := &task{m: &m, busy: it.busy, index: -1}
 	s.open[t] = struct{}{}
 	if l.fenceUp {
 		return nil
@@ -79,9 +79,9 @@ func (s *scheduler) again(t *task, result Result) {
 		return
 	}
 	if m.FirstFailed.IsZero() {
-		m.FirstFailed, t.closed = now, l.c.gate.closedFor()
+		l.c.gate.failedFirst(&m, now)
 	}
-	age := now.Sub(m.FirstFailed) - t.idleFor(l.c.gate)
+	age := now.Sub(m.FirstFailed) - l.c.gate.idleFor(&m)
 	switch {
 	case m.Attempt >= policy.Attempts:
 		s.giveUp(t, &AttemptsError{Attempts: m.Attempt, Err: result.Err()})
@@ -142,16 +142,8 @@ func (s *scheduler) note(t *task) {
 		notify(s.l.c.dirty)
 		return
 	}
-	s.l.ledger.fail(t.m.Offset, failure{attempts: ended, first: t.m.FirstFailed, due: t.due, idle: t.idleFor(s.l.c.gate)})
+	s.l.ledger.fail(t.m.Offset, failure{attempts: ended, first: t.m.FirstFailed, due: t.due, idle: s.l.c.gate.idleFor(t.m)})
 	notify(s.l.c.dirty)
-}
-
-// idleFor is for how long the gate was closed since the first failure.
-func (t *task) idleFor(g *gate) time.Duration {
-	if t.m.FirstFailed.IsZero() {
-		return 0
-	}
-	return t.idle + g.closedFor() - t.closed
 }
 
 // giveUp sends a record where those go that will not be tried again.

@@ -26,7 +26,7 @@ var whatHappens = map[string]string{
 	"a publish fails, and trying again can help": "TestHop_isHeldWhilePublishingFails TestDeadLetter_isHeldWhilePublishingFails TestTable_aRetryWhosePublishFailsNeverBecomesADeadLetter TestChaos_theBrokerRefusesTheHop",
 	"a record is too large for its topic":        "TestDeadLetter_tooLargeIsTrimmedOfItsErrorText TestHop_tooLargeIsDeadLettered TestDeadLetter_tooLargeEvenSoBlocksThePartitionAndSaysSo",
 	"a publish is refused for good":              "TestHop_refusedForGoodIsBlocked TestDeadLetter_refusedForGoodBlocksThePartitionUntilAllowed TestReadiness_whatIsBlockedOrFull",
-	"a dependency is down":                       "TestGate_closedNoHandlerRunsAndFetchingPauses TestGate_isAskedOnceASecondAtMost TestGate_closedARecordDoesNotAge TestGate_thatPanicsExitsOrHangsIsClosed",
+	"a dependency is down":                       "TestGate_closedNoHandlerRunsAndFetchingPauses TestGate_isAskedOnceASecondAtMost TestGate_closedARecordDoesNotAge TestMaxAge_leavesOutTheGateBeforeAndAfterAHop TestMaxAge_leavesOutTheGateOfTheMemberBefore TestGate_thatPanicsExitsOrHangsIsClosed",
 	"a rebalance while a handler runs":           "TestRebalance_aRunningHandlerDrainsAndItsResultCounts TestRebalance_pastTheGraceTheHandlerIsFenced TestRebalance_aWaitForTheNextAttemptDoesNotDelayIt TestRebalance_aSlowCommitIsWaitedForWithinTheGrace TestChaos_aGracefulMoveRepeatsNothing",
 	"no mark after a revoke":                     "TestLane_aFencedTaskSettlesNothing TestLane_aFencedRunSettlesNothing TestFenced_whatABatchResolvesIsNotSettled",
 	"no commit after a loss":                     "TestCommit_nothingAfterTheSessionHasExpired TestFenceCommit_takesOutWhatWasTakenAway TestChaos_theSessionExpiresInAHandler",

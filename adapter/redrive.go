@@ -388,8 +388,7 @@ func (r *redrive) matches(l *DeadLetter) bool {
 // moveBack puts the record of a dead letter on the redrive topic, as if it had
 // not been tried yet.
 func (r *redrive) moveBack(rec *kgo.Record, l *DeadLetter, t trail) *move {
-	t.attempts, t.firstFailed, t.notBefore = 0, time.Time{}, time.Time{}
-	t.redriven++
+	t = trail{origin: t.origin, timestamp: t.timestamp, group: t.group, redriven: t.redriven + 1}
 	var headers []kgo.RecordHeader
 	spring := slices.ContainsFunc(l.Headers, func(h Header) bool { // then the adapter wrote them
 		return h.Key == springGroup && string(h.Value) == r.spec.Group

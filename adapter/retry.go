@@ -40,8 +40,10 @@ type RetryPolicy struct {
 	InPlace int
 	// MaxAge is how long a record may fail: after an attempt that ends later
 	// than that after the first failure, it goes to OnReject, whatever Attempts
-	// says. The time in which Subscription.Gate was closed does not count. Zero
-	// means for ever. Mode ShareGroup refuses it.
+	// says. The time in which Subscription.Gate was closed does not count, as far as
+	// the member knows that tries the record: its own gate since it started, and
+	// what the member before wrote down of its gate. Zero means for ever. Mode
+	// ShareGroup refuses it.
 	MaxAge time.Duration
 	// HandlerTimeout is how long a handler may take for one attempt. Then its
 	// context is cancelled, with ErrHandlerTimeout as the cause, and the record

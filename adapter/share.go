@@ -342,7 +342,7 @@ func (s *sharing) again(x *shared, result Result) {
 	m := *x.m // the handler may have kept it
 	s.set(func() { x.m = &m })
 	if m.FirstFailed.IsZero() {
-		m.FirstFailed = time.Now()
+		s.c.gate.failedFirst(&m, time.Now())
 	}
 	if m.Attempt >= policy.Attempts {
 		s.giveUp(x, &AttemptsError{Attempts: m.Attempt, Err: result.Err()})
@@ -395,9 +395,7 @@ func (s *sharing) move(x *shared, cause error, delay time.Duration) {
 	}
 	x.l.log.Warn("a record goes to a retry topic", "offset", m.Offset, "attempt", m.Attempt, "of", s.c.sub.Retry.Attempts, "error", cause)
 	tier, notBefore := x.l.tier(delay)
-	fits := s.bring(x, &home{retry: true, take: x.l.moving(&m, func() *move {
-		return s.c.a.moveToRetry(x.l.own.source, &m, cause, tier, notBefore, s.c.sub.headerStyle())
-	})})
+	fits := s.bring(x, &home{retry: true, take: x.l.moving(&m, func() *move { return x.l.moveToRetry(&m, cause, tier, notBefore) })})
 	if !fits {
 		s.giveUp(x, fmt.Errorf("too large for its retry topic, after: %w", cause))
 	}

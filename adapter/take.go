@@ -148,7 +148,7 @@ func (s *scheduler) resume(rec *kgo.Record, cut int, key *busyKey) {
 	m := &Message{}
 	l.message(m, rec, cut)
 	f := l.ledger.failures[rec.Offset]
-	t := &task{m: m, busy: key, due: f.due, index: -1, idle: f.idle, closed: l.c.gate.closedFor()}
+	t := &task{m: m, busy: key, due: f.due, index: -1}
 	if m.Attempt > l.c.sub.Retry.Attempts {
 		m.Attempt--
 		t.home = l.rejected(m, &AttemptsError{Attempts: m.Attempt, Err: ErrInterrupted})

@@ -15,10 +15,6 @@ type task struct {
 	since time.Time // when it failed first, as of when it was held last; zero before
 	index int       // in the heap of those that are held; -1 outside
 
-	// What of its age does not count is idle, and for how long the gate has been
-	// closed since it was for closed in all.
-	idle, closed time.Duration
-
 	// home is where the record goes, nil while it stays for another attempt.
 	home    *home
 	cause   error // what the last attempt failed with; nil when that is not known

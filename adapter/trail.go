@@ -10,8 +10,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// maxCount is beyond what a count in a header can honestly be.
-const maxCount = 1_000_000
+// What is beyond these cannot honestly be in a header.
+const (
+	maxCount = 1_000_000
+	maxIdle  = 100 * 365 * 24 * time.Hour
+)
 
 // trail is what a record's headers say of its way so far.
 type trail struct {
@@ -21,7 +24,11 @@ type trail struct {
 	attempts    int       // runs of the handler
 	firstFailed time.Time // zero while no attempt has failed
 	notBefore   time.Time // zero when it is due as its topic says
-	redriven    int
+	// Up to idleTo, idle is how much of the time since firstFailed the gate was
+	// closed. Both are zero where nobody has told.
+	idle     time.Duration
+	idleTo   time.Time
+	redriven int
 }
 
 // trailOf is the way of a message that is about to leave the topic it was read
@@ -45,6 +52,9 @@ func (t trail) headers() []kgo.RecordHeader {
 	}
 	if !t.notBefore.IsZero() {
 		add(HeaderNotBefore, timeText(t.notBefore))
+	}
+	if !t.idleTo.IsZero() {
+		add(HeaderGateClosed, strconv.FormatInt(t.idle.Milliseconds(), 10)+"/"+timeText(t.idleTo))
 	}
 	if t.redriven > 0 {
 		add(HeaderRedriven, strconv.Itoa(t.redriven))
@@ -103,6 +113,7 @@ func readTrail(headers []kgo.RecordHeader, source, group string) (trail, error) 
 		{HeaderTimestamp, false, readTime(&t.timestamp)},
 		{HeaderFirstFailed, true, readTime(&t.firstFailed)},
 		{HeaderNotBefore, true, readTime(&t.notBefore)},
+		{HeaderGateClosed, true, t.readIdle},
 		{HeaderRedriven, true, readCount(&t.redriven)},
 	} {
 		s, ok := values[f.key]
@@ -127,17 +138,15 @@ func isTopicOf(topic, source, group string) bool {
 }
 
 // returned is a record that this group put on one of its own topics for a
-// source, as the message that goes to the handler again. It is due as the
-// topic says, and not before notBefore.
+// source, as the message that goes to the handler again, and what its headers say.
 //
 // An error says that the record's headers are not believed: they stay with the
 // record, which counts as first published where it is.
-func returned(r *kgo.Record, source, group string) (m Message, notBefore time.Time, err error) {
+func returned(r *kgo.Record, source, group string) (m Message, t trail, err error) {
 	m = published(r)
 	m.Group, m.Attempt = group, 1
-	t, err := readTrail(r.Headers, source, group)
-	if err != nil {
-		return m, time.Time{}, err
+	if t, err = readTrail(r.Headers, source, group); err != nil {
+		return m, t, err
 	}
 	m.Headers = nil
 	for _, h := range r.Headers {
@@ -147,7 +156,7 @@ func returned(r *kgo.Record, source, group string) (m Message, notBefore time.Ti
 	}
 	m.Origin, m.Timestamp, m.timestampType = t.origin, t.timestamp, -1
 	m.Attempt, m.FirstFailed, m.redriven = t.attempts+1, t.firstFailed, t.redriven
-	return m, t.notBefore, nil
+	return m, t, nil
 }
 
 // parseNumber reads a number as this package writes it: no sign, no zeros
@@ -169,6 +178,20 @@ func readCount(to *int) func(string) error {
 		*to = int(n)
 		return err
 	}
+}
+
+// readIdle reads milliseconds/time.
+func (t *trail) readIdle(s string) error {
+	count, at, _ := strings.Cut(s, "/")
+	n, err := parseNumber(count, maxIdle.Milliseconds())
+	if err != nil {
+		return fmt.Errorf("the duration %w", err)
+	}
+	t.idle = time.Duration(n) * time.Millisecond
+	if err := readTime(&t.idleTo)(at); err != nil || t.idleTo.IsZero() {
+		return errors.New("its time is not one in RFC 3339")
+	}
+	return nil
 }
 
 // timeText writes a time so that readTime reads the same. A timestamp of Kafka's

@@ -20,6 +20,8 @@ var fullTrail = trail{
 	attempts:    7,
 	firstFailed: time.Date(2026, 11, 29, 10, 31, 0, 1, time.UTC),
 	notBefore:   time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
+	idle:        90 * time.Minute,
+	idleTo:      time.Date(2026, 11, 29, 12, 30, 0, 1, time.UTC),
 	redriven:    2,
 }
 
@@ -41,7 +43,7 @@ func TestTrail_isReadAsItWasWritten(t *testing.T) {
 
 func requireSameTrail(t *testing.T, want, got trail) {
 	t.Helper()
-	for _, at := range []*time.Time{&want.timestamp, &want.firstFailed, &want.notBefore, &got.timestamp, &got.firstFailed, &got.notBefore} {
+	for _, at := range []*time.Time{&want.timestamp, &want.firstFailed, &want.notBefore, &want.idleTo, &got.timestamp, &got.firstFailed, &got.notBefore, &got.idleTo} {
 		*at = at.UTC()
 	}
 	require.Equal(t, want, got)
@@ -97,6 +99,12 @@ func TestTrail_thatIsDamagedOrForeignIsNotBelieved(t *testing.T) {
 		"odd first failure":    {with(HeaderFirstFailed, "29.11.2026"), HeaderFirstFailed},
 		"odd due time":         {with(HeaderNotBefore, ""), HeaderNotBefore},
 		"odd count":            {with(HeaderRedriven, "1.5"), HeaderRedriven},
+		"no idle time":         {with(HeaderGateClosed, ""), HeaderGateClosed},
+		"negative idle time":   {with(HeaderGateClosed, "-1/2026-11-29T10:31:00Z"), HeaderGateClosed},
+		"absurd idle time":     {with(HeaderGateClosed, "3153600000001/2026-11-29T10:31:00Z"), HeaderGateClosed},
+		"idle up to no time":   {with(HeaderGateClosed, "1000"), HeaderGateClosed},
+		"idle up to the first": {with(HeaderGateClosed, "1000/0001-01-01T00:00:00Z"), HeaderGateClosed},
+		"idle with more":       {with(HeaderGateClosed, "1000/2026-11-29T10:31:00Z/1"), HeaderGateClosed},
 		"id twice":             {with("", "", kgo.RecordHeader{Key: HeaderID, Value: []byte("t/3/43")}), HeaderID},
 		"error twice":          {with("", "", kgo.RecordHeader{Key: HeaderError}, kgo.RecordHeader{Key: HeaderError}), HeaderError},
 	} {
@@ -115,9 +123,9 @@ func TestReturned_goesOnWhereItStopped(t *testing.T) {
 		Topic: "t.g.retry.1m", Partition: 3, Offset: 5, Key: []byte("k"), Value: []byte("v"), Timestamp: time.Now(),
 		Headers: append(with("", "", kgo.RecordHeader{Key: HeaderError, Value: []byte("no")}), kgo.RecordHeader{Key: "mine", Value: []byte{0}}, kgo.RecordHeader{Key: "retry-mine"}),
 	}
-	m, notBefore, err := returned(r, "t", "g")
+	m, way, err := returned(r, "t", "g")
 	require.NoError(t, err)
-	assert.True(t, notBefore.Equal(fullTrail.notBefore))
+	requireSameTrail(t, fullTrail, way)
 	assert.Equal(t, []Header{{"mine", []byte{0}}, {"retry-mine", nil}}, m.Headers, "its own headers, and no others")
 	assert.Equal(t, "t/3/42/g", m.ID())
 	assert.Equal(t, 8, m.Attempt)
@@ -125,13 +133,13 @@ func TestReturned_goesOnWhereItStopped(t *testing.T) {
 	assert.True(t, m.FirstFailed.Equal(fullTrail.firstFailed))
 	assert.Equal(t, []any{"t.g.retry.1m", int32(3), int64(5), "k", "v"}, []any{m.Topic, m.Partition, m.Offset, string(m.Key), string(m.Value)})
 	again := trailOf(&m)
-	again.attempts, again.notBefore = fullTrail.attempts, fullTrail.notBefore
+	again.attempts, again.notBefore, again.idle, again.idleTo = way.attempts, way.notBefore, way.idle, way.idleTo
 	requireSameTrail(t, fullTrail, again)
 }
 
 func TestReturned_withHeadersThatAreNotBelievedKeepsThem(t *testing.T) {
 	forged := with(HeaderGroup, "another", kgo.RecordHeader{Key: "mine"})
-	m, notBefore, err := returned(&kgo.Record{Topic: "t.g.retry.1m", Partition: 3, Offset: 5, Headers: forged}, "t", "g")
+	m, way, err := returned(&kgo.Record{Topic: "t.g.retry.1m", Partition: 3, Offset: 5, Headers: forged}, "t", "g")
 	var bad *trailError
 	require.ErrorAs(t, err, &bad)
 	assert.EqualError(t, err, `header retry-group: "another": is of another group`)
@@ -141,7 +149,7 @@ func TestReturned_withHeadersThatAreNotBelievedKeepsThem(t *testing.T) {
 	assert.Equal(t, "g", m.Group)
 	assert.Zero(t, m.FirstFailed)
 	assert.Zero(t, m.redriven)
-	assert.Zero(t, notBefore)
+	assert.Zero(t, way)
 }
 
 // FuzzReadTrail: whatever the headers say, they are believed only when they are
@@ -152,20 +160,20 @@ func FuzzReadTrail(f *testing.F) {
 		for _, h := range t.headers() {
 			v[h.Key] = string(h.Value)
 		}
-		f.Add(v[HeaderID], v[HeaderAttempt], v[HeaderTimestamp], v[HeaderFirstFailed], v[HeaderNotBefore], v[HeaderRedriven], v[HeaderGroup])
+		f.Add(v[HeaderID], v[HeaderAttempt], v[HeaderTimestamp], v[HeaderFirstFailed], v[HeaderNotBefore], v[HeaderGateClosed], v[HeaderRedriven], v[HeaderGroup])
 	}
 	add(fullTrail)
 	add(trail{origin: Origin{"t", 0, 0}, timestamp: time.UnixMilli(1 << 60), group: "g"})
-	f.Add("t/1/2", "1", "99999-01-01T00:00:00Z", "", "", "", "g")
-	f.Add("t/1/2", "1", "2026-11-29T10:30:00,5+23:59", "0", "-9223372036854775808", "01", "g")
-	f.Add("t/1/2", "1", "9223372036854775807", "1", "1", "1", "g")
-	f.Add("t//", "", "", "", "", "", "")
-	f.Add("t/1/2\x00", "１", "2026-11-29T10:30:60Z", "", "", "", "G")
-	f.Fuzz(func(t *testing.T, id, attempt, timestamp, firstFailed, notBefore, redriven, group string) {
+	f.Add("t/1/2", "1", "99999-01-01T00:00:00Z", "", "", "1/99999-01-01T00:00:00Z", "", "g")
+	f.Add("t/1/2", "1", "2026-11-29T10:30:00,5+23:59", "0", "-9223372036854775808", "0/-62135596800000", "01", "g")
+	f.Add("t/1/2", "1", "9223372036854775807", "1", "1", "3153600000000/1", "1", "g")
+	f.Add("t//", "", "", "", "", "/", "", "")
+	f.Add("t/1/2\x00", "１", "2026-11-29T10:30:60Z", "", "", "1/", "", "G")
+	f.Fuzz(func(t *testing.T, id, attempt, timestamp, firstFailed, notBefore, gateClosed, redriven, group string) {
 		var hs []kgo.RecordHeader
 		for key, value := range map[string]string{
 			HeaderID: id, HeaderAttempt: attempt, HeaderTimestamp: timestamp, HeaderGroup: group,
-			HeaderFirstFailed: firstFailed, HeaderNotBefore: notBefore, HeaderRedriven: redriven,
+			HeaderFirstFailed: firstFailed, HeaderNotBefore: notBefore, HeaderGateClosed: gateClosed, HeaderRedriven: redriven,
 		} {
 			if value != "" {
 				hs = append(hs, kgo.RecordHeader{Key: key, Value: []byte(value)})
