@@ -536,7 +536,8 @@ func (c *Consumer) setPaused(p bool) {
 // that, handlers that still run have their contexts cancelled and their results do
 // not count; the error says how many. What is not settled stays uncommitted, and is
 // delivered to another member. Brokers that do not answer are waited for no longer
-// than 5 seconds after the handlers.
+// than 5 seconds after the handlers; in Mode ShareGroup the error says of how many
+// acknowledgements it is not known whether they took them.
 //
 // Closing again waits for the first close and returns the same; the first ctx
 // to end is the one that counts. A handler that closes its own consumer waits
@@ -558,6 +559,8 @@ const lastWords = 5 * time.Second
 
 func (c *Consumer) shutDown(fatal error) {
 	c.stop()
+	retries := make(chan error, 1)
+	go func() { retries <- c.closeRetries() }()
 	c.tasks.Wait()
 
 	// The lanes stay where a rebalance finds them: until this member has left
@@ -585,13 +588,12 @@ func (c *Consumer) shutDown(fatal error) {
 	c.hops.close(ctx)
 	c.gate.stop()
 	if c.share != nil {
-		c.share.cancel()
-		_ = c.cl.FlushAcks(ctx) // what is left leaving tells
-	}
-	if c.retries != nil {
-		if err := c.closeRetries(); err != nil {
+		if err := c.share.lastWords(ctx); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := <-retries; err != nil {
+		errs = append(errs, err)
 	}
 	partitions := c.takeAll()
 	member, _ := c.cl.GroupMetadata()
@@ -620,8 +622,12 @@ func (c *Consumer) shutDown(fatal error) {
 	close(c.done)
 }
 
-// closeRetries closes what consumes the retry topics, with the patience that is left.
+// closeRetries closes what consumes the retry topics, if something does, with the same
+// patience.
 func (c *Consumer) closeRetries() error {
+	if c.retries == nil {
+		return nil
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	defer context.AfterFunc(c.patience, func() { cancel(context.Cause(c.patience)) })()

@@ -151,8 +151,9 @@ func (s *sharing) mayPoll() bool {
 	}
 }
 
-// take works on what a poll has brought, and returns when all of it is acknowledged.
-// It reports false when the consumer closes, and does not wait for that.
+// take works on what a poll has brought, and returns when all of it is acknowledged, or
+// acknowledging it is left to the consumer's shutdown. It reports false when that does
+// not wait for handlers any longer.
 func (s *sharing) take(fetches kgo.Fetches) bool {
 	var round []*shared
 	locked := time.Duration(0)
@@ -193,9 +194,7 @@ func (s *sharing) take(fetches kgo.Fetches) bool {
 	for {
 		select {
 		case <-ended:
-			ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
-			s.settle(ctx)
-			cancel()
+			s.await()
 			return true
 		case <-renew.C:
 			s.renew()
@@ -257,27 +256,57 @@ func (s *sharing) end(x *shared, as kgo.AckStatus) {
 	}
 }
 
-// settle returns when the acknowledgements of the round have been answered, and tells
-// what they came to.
-func (s *sharing) settle(ctx context.Context) {
-	if err := s.c.cl.FlushAcks(ctx); err != nil {
-		s.c.log.Warn("acknowledgements have no answer: records may be delivered again", "error", err)
+// await settles the round. Where the consumer stops before that, its shutdown does.
+func (s *sharing) await() {
+	for s.c.ctx.Err() == nil {
+		ctx, cancel := context.WithTimeout(s.c.ctx, commitTimeout)
+		err := s.c.cl.FlushAcks(ctx)
+		cancel()
+		if err == nil {
+			s.settle(nil)
+			return
+		}
+		if s.c.ctx.Err() == nil {
+			s.c.log.Warn("acknowledgements have no answer yet, and nothing is fetched before they have", "waited", commitTimeout)
+		}
 	}
+}
+
+// lastWords settles what is left of the round when the consumer closes.
+func (s *sharing) lastWords(ctx context.Context) error {
+	s.cancel()
+	err := s.c.cl.FlushAcks(ctx)
+	if n := s.settle(err); n > 0 {
+		return fmt.Errorf("%d acknowledgements have no answer: their records may be delivered again: %w", n, err)
+	}
+	return nil
+}
+
+// settle tells what the acknowledgements of the round came to. An error says that some
+// of them have no answer. Which ones the client does not tell, so it counts for all
+// that were not refused: it returns how many.
+func (s *sharing) settle(err error) (unanswered int) {
 	s.mu.Lock()
 	round, lost := s.round, s.lost
 	s.round, s.lost = nil, map[topicPartition]error{}
 	s.mu.Unlock()
 	trace := s.c.a.cfg.Trace
 	for _, x := range round {
+		refused := lost[x.l.tp] != nil // it, or another one of its partition
+		if err != nil && !refused {
+			unanswered++
+		}
 		switch {
-		case x.ended == kgo.AckAccept && lost[x.l.tp] == nil:
+		case x.ended != kgo.AckAccept:
+		case err == nil && !refused:
 			if trace.Settled != nil {
 				trace.Settled([]*Message{x.m})
 			}
-		case x.ended == kgo.AckAccept && trace.Fenced != nil:
-			trace.Fenced(x.m) // it, or another one of its partition
+		case trace.Fenced != nil:
+			trace.Fenced(x.m)
 		}
 	}
+	return unanswered
 }
 
 // work takes a record from its delivery to its acknowledgement.

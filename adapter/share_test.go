@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -406,6 +407,95 @@ func TestShareGroup_closeDrainsAndReleasesTheRest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Brokers that do not answer are not waited for longer than they may be.
+func TestShareGroup_closeWithoutAnAnswer(t *testing.T) {
+	needsTag(t)
+	for name, change := range map[string]func(*adapter.Subscription){
+		"alone":             func(*adapter.Subscription) {},
+		"with retry topics": func(s *adapter.Subscription) { s.Retry.Tiers = []time.Duration{time.Minute} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			harness.Run(t, func(t *testing.T, h *harness.Harness) {
+				r := newRunning()
+				s := sharing(r.handle)
+				change(&s)
+				h.CreateTopics("t")
+				c := subscribe(t, h.NewAdapter(), s)
+				h.Settle()
+				h.Publish(event{"t", "k", ""})
+				<-r.entered
+				h.Broker().Delay(time.Hour, api(kmsg.ShareAcknowledge, kmsg.ShareFetch, kmsg.OffsetCommit, kmsg.LeaveGroup))
+				r.release <- adapter.Commit()
+				require.NoError(t, <-r.ended)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				start := time.Now()
+				err := c.Close(ctx)
+				assert.LessOrEqual(t, time.Since(start), 7*time.Second)
+				require.ErrorContains(t, err, "1 acknowledgements have no answer")
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				h.AllowPending()
+			})
+		})
+	}
+}
+
+// silenced is a connection that loses what is written to it.
+type silenced struct {
+	net.Conn
+	is *atomic.Bool
+}
+
+func (c silenced) Write(b []byte) (int, error) {
+	if c.is.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// A record is settled when the broker has said so, and not before.
+func TestShareGroup_withoutAnAnswerNothingIsSettled(t *testing.T) {
+	needsTag(t)
+	var settled, fenced list[int]
+	var dial func(context.Context, string, string) (net.Conn, error)
+	silence := &atomic.Bool{}
+	cfg := harness.Config{Adapter: func(c *adapter.Config) {
+		c.Trace = &adapter.Trace{
+			Settled: func(ms []*adapter.Message) { settled.add(ms[0].Attempt) },
+			Fenced:  func(m *adapter.Message) { fenced.add(m.Attempt) },
+		}
+		c.ClientOptions = append(c.ClientOptions, kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			return silenced{conn, silence}, err
+		}))
+	}}
+	cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+		dial = h.Broker().Dialer()
+		r := newRunning()
+		h.CreateTopics("t")
+		c := subscribe(t, h.NewAdapter(), sharing(r.handle))
+		h.Settle()
+		rec := h.Publish(event{"t", "k", ""})
+		<-r.entered
+		silence.Store(true)
+		r.release <- adapter.Commit()
+		require.NoError(t, <-r.ended)
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorContains(t, c.Close(ctx), "1 acknowledgements have no answer")
+		silence.Store(false)
+		assert.Zero(t, settled.len(), "the broker has not heard of it")
+		assert.Equal(t, []int{1}, fenced.all())
+		assert.Equal(t, harness.Pending, h.Fate(rec).Kind, h.Fate(rec))
+		r.release <- adapter.Commit()
+		subscribe(t, h.NewAdapter(), sharing(r.handle))
+		h.Settle()
+		assert.Equal(t, []int{2}, settled.all())
+		assert.Equal(t, harness.Committed, h.Fate(rec).Kind, h.Fate(rec))
+	})
 }
 
 // What is accepted too late is delivered again.

@@ -63,7 +63,9 @@ type Trace struct {
 	// Fenced: the partition went before the record was settled. What its
 	// handler returned, or returns from now on, does not count, and the
 	// record is delivered again. In a share group: it was released while its handler
-	// ran, or its acceptance, or that of another record of its partition, was refused.
+	// ran, or its acceptance, or that of another record of its partition, was refused;
+	// or the consumer closed before all acceptances were answered, and it may be
+	// delivered again.
 	Fenced func(m *Message)
 	// Committed: the group's committed offset of a partition is now offset.
 	Committed func(g GroupMember, topic string, partition int32, offset int64)
