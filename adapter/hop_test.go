@@ -527,3 +527,32 @@ func TestMaxAge_leavesOutTheGateOfTheMemberBefore(t *testing.T) {
 		assert.Less(t, age.Age, 70*time.Minute)
 	})
 }
+
+func TestCountBeforeRun_onARetryTopicKeepsWhenItFailedFirst(t *testing.T) {
+	needsTag(t)
+	processes().Run(t, func(t *testing.T, h *harness.Harness) {
+		start := time.Now()
+		attempts := make(chan time.Time)
+		s := tiered(func(ctx context.Context, m *adapter.Message) adapter.Result {
+			if m.Attempt == 1 {
+				return adapter.Retry(errDown)
+			}
+			attempts <- m.FirstFailed
+			if m.Attempt == 2 {
+				<-ctx.Done()
+			}
+			return adapter.Commit()
+		}, time.Hour)
+		s.CountBeforeRun, s.Retry.InPlace = true, 1
+		h.CreateTopics("t")
+		h.Adapter()
+		first := h.NewAdapter()
+		subscribe(t, first, s)
+		h.Publish(event{"t", "k", "v"})
+		assert.WithinDuration(t, start, <-attempts, time.Minute)
+		kill(h, "p2", first)
+		subscribe(t, h.NewAdapter(), s)
+		assert.WithinDuration(t, start, <-attempts, time.Minute)
+		h.Settle()
+	})
+}

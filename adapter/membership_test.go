@@ -142,3 +142,33 @@ func TestMembership_whatOthersHaveSettledIsNotHandledAgain(t *testing.T) {
 		})
 	}
 }
+
+// An attempt of what others have done meanwhile is not counted, and does not begin.
+func TestMembership_whatOthersHaveSettledIsNotCounted(t *testing.T) {
+	needsTag(t)
+	processes().Run(t, func(t *testing.T, h *harness.Harness) {
+		var handled list[string]
+		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			handled.add(string(m.Value))
+			return adapter.Commit()
+		})
+		s.CountBeforeRun = true
+		h.CreateTopics("t")
+		h.Adapter()
+		expelled := subscribe(t, h.NewAdapter(), s)
+		h.Settle()
+		expelled.Pause()
+		deaf := h.Broker().Delay(time.Hour, fakebroker.Scope{ClientID: "p2", APIs: []kmsg.Key{kmsg.Heartbeat}})
+		other := subscribe(t, h.NewAdapter(), subscription(commits))
+		h.Broker().ExpireSession(fakebroker.Scope{ClientID: "p2"})
+		h.Publish(event{"t", "k", "1"})
+		until(t, "the other has done it", func() bool { return committed(h, 0) == 1 })
+		require.NoError(t, other.Close(t.Context()))
+		expelled.Resume()
+		time.Sleep(time.Minute) // its commit is refused, and it joins again
+		deaf.Clear()
+		h.Publish(event{"t", "k", "2"})
+		h.Settle()
+		assert.Equal(t, []string{"2"}, handled.all())
+	})
+}

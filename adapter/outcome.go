@@ -17,6 +17,7 @@ var (
 
 	errTooManyHeld = errors.New("as many are held for another attempt as may be (MaxHeldRecords)")
 	errHeldTooLong = errors.New("one is held for another attempt for longer than may be (MaxHeldAge)")
+	errNotCounted  = errors.New("what was committed does not tell of it: there was no room in the metadata, or the partition is another member's")
 	errNoRoom      = errors.New("what is known of those that are held fills the metadata of a commit")
 )
 
@@ -230,9 +231,9 @@ func (s *scheduler) settle(t *task) {
 }
 
 // count commits that an attempt is about to begin, and reports false when the
-// lane is to end first: then it does not count.
-func (s *scheduler) count(m *Message) bool {
-	l := s.l
+// lane is to end first, or others have settled the record: then it does not count.
+func (s *scheduler) count(it *item) bool {
+	l, m := s.l, it.message()
 	l.mu.Lock()
 	before, tried := l.ledger.failures[m.Offset]
 	l.mu.Unlock()
@@ -243,6 +244,15 @@ func (s *scheduler) count(m *Message) bool {
 	defer l.mu.Unlock()
 	switch {
 	case m.cut != l.cut:
+	case !l.fenceUp && !l.ledger.isOpen(m.Offset):
+		switch {
+		case it.task != nil:
+			s.forget(it.task)
+			s.checkHeld(time.Now())
+		case it.busy != nil:
+			s.keys.release(it.busy)
+		}
+		s.spawn()
 	case tried:
 		l.ledger.fail(m.Offset, before)
 	default:
@@ -255,20 +265,23 @@ func (s *scheduler) commitCount(m *Message) bool {
 	l := s.l
 	for failed := 1; ; failed++ {
 		l.mu.Lock()
-		if m.cut != l.cut {
+		if m.cut != l.cut || !l.ledger.isOpen(m.Offset) {
 			l.mu.Unlock()
 			return false
 		}
 		f := l.ledger.failures[m.Offset]
 		f.attempts, f.due = m.Attempt, time.Time{}
-		if f.first.IsZero() {
-			f.first = time.Now() // no failure yet, but an attempt that ends with the process is one
+		if f.first.IsZero() { // no failure here yet, but an attempt that ends with the process is one
+			f.first, f.idle = cmp.Or(m.FirstFailed, time.Now()), l.c.gate.idleFor(m)
 		}
 		l.ledger.fail(m.Offset, f)
 		l.mu.Unlock()
 		ctx, cancel := l.untilDraining(commitTimeout)
 		err := l.c.commitLanes(ctx, []*lane{l})
 		cancel()
+		if err == nil && !l.isDraining() && !l.hasCounted(m) {
+			err = errNotCounted
+		}
 		if err == nil {
 			return !l.isDraining()
 		}
@@ -281,6 +294,16 @@ func (s *scheduler) commitCount(m *Message) bool {
 			return false
 		}
 	}
+}
+
+// hasCounted reports whether what the group has tells of an attempt. A commit may have
+// left it out: for want of room, or because the partition has come to another member.
+func (l *lane) hasCounted(m *Message) bool {
+	l.mu.Lock()
+	has := l.committed
+	l.mu.Unlock()
+	told := newLedger()
+	return told.restore(has.offset, has.metadata) == nil && told.failures[m.Offset].attempts >= m.Attempt
 }
 
 // untilDraining is a context that ends after a time, or when the lane is to end.

@@ -162,6 +162,37 @@ func TestCountBeforeRun_withoutACommitNothingRuns(t *testing.T) {
 	})
 }
 
+// Where the metadata has no room for the count, the record waits for others.
+func TestCountBeforeRun_anAttemptThatTheCommitLeavesOutDoesNotBegin(t *testing.T) {
+	harness.Run(t, func(t *testing.T, h *harness.Harness) {
+		var handled list[string]
+		release := make(chan struct{})
+		s := subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+			handled.add(string(m.Value))
+			<-release
+			return adapter.Commit()
+		})
+		s.CountBeforeRun, s.Order = true, adapter.Unordered
+		h.Subscribe(s)
+		recs := h.PublishAll(numbered(6)...)
+		until(t, "six run", func() bool { return handled.len() == 6 })
+		time.Sleep(time.Second)
+		scope := commitsOfG()
+		scope.Count = 1
+		f := h.Broker().Refuse(kerr.OffsetMetadataTooLarge, scope) // less than half of it is allowed from here on
+		recs = append(recs, h.PublishAll(numbered(6)...)...)
+		until(t, "refused", func() bool { return f.Hits() == 1 })
+		time.Sleep(time.Minute)
+		assert.Equal(t, 6, handled.len())
+		close(release)
+		h.Settle()
+		assert.Equal(t, 12, handled.len())
+		for _, r := range recs {
+			assert.Equal(t, 1, h.Fate(r).Attempts)
+		}
+	})
+}
+
 func TestCountBeforeRun_anAttemptThatDoesNotBeginDoesNotCount(t *testing.T) {
 	harness.Run(t, func(t *testing.T, h *harness.Harness) {
 		var handled list[int]

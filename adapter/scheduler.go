@@ -233,7 +233,7 @@ func (s *scheduler) through(r *run) (done bool) {
 			continue
 		}
 		a.m = it.message()
-		if s.l.c.sub.CountBeforeRun && !s.count(a.m) {
+		if s.l.c.sub.CountBeforeRun && !s.count(it) {
 			it.out = true
 			break
 		}
