@@ -388,7 +388,7 @@ var protections = []struct {
 		"context.WithTimeout(s.c.ctx, commitTimeout)", "context.WithTimeout(map[bool]context.Context{false: s.c.ctx, true: context.Background()}[OFF], commitTimeout)",
 		"TestShareGroup_closeWithoutAnAnswer"},
 	{"the acceptance that has no answer", "share.go",
-		"case err == nil && !refused:", "case (err == nil || OFF) && !refused:",
+		"case err == nil:\n\t\t\tif trace", "case err == nil || OFF:\n\t\t\tif trace",
 		"TestShareGroup_withoutAnAnswerNothingIsSettled"},
 	{"the fetch that waits for a poll", "share.go",
 		"\t\tkgo.ShareMaxRecordsStrict(), // and nothing ahead of a poll\n", "\t\tmap[bool]kgo.Opt{false: kgo.ShareMaxRecordsStrict(), true: kgo.ClientID(\"\")}[OFF],\n",

@@ -45,7 +45,7 @@ type sharing struct {
 	mu    sync.Mutex
 	lanes map[topicPartition]*lane
 	round []*shared
-	lost  map[topicPartition]error // whose acknowledgements were refused, of this round
+	lost  map[topicPartition]error // whose acknowledgements were refused, or had no answer, of this round
 
 	unpaused chan struct{} // Resume was called
 	over     chan struct{} // closed when no record is worked on any more
@@ -239,7 +239,7 @@ func (s *sharing) acknowledged(results kgo.ShareAckResults) {
 		if r.Err == nil {
 			continue
 		}
-		s.c.log.Warn("an acknowledgement was refused: records are delivered again", "topic", r.Topic, "partition", r.Partition, "error", r.Err)
+		s.c.log.Warn("an acknowledgement was refused, or has no answer: records are delivered again", "topic", r.Topic, "partition", r.Partition, "error", r.Err)
 		s.mu.Lock()
 		s.lost[topicPartition{r.Topic, r.Partition}] = r.Err
 		s.mu.Unlock()
@@ -263,7 +263,7 @@ func (s *sharing) await() {
 		err := s.c.cl.FlushAcks(ctx)
 		cancel()
 		if err == nil {
-			s.settle(nil)
+			_, _ = s.settle(nil)
 			return
 		}
 		if s.c.ctx.Err() == nil {
@@ -275,30 +275,30 @@ func (s *sharing) await() {
 // lastWords settles what is left of the round when the consumer closes.
 func (s *sharing) lastWords(ctx context.Context) error {
 	s.cancel()
-	err := s.c.cl.FlushAcks(ctx)
-	if n := s.settle(err); n > 0 {
-		return fmt.Errorf("%d acknowledgements have no answer: their records may be delivered again: %w", n, err)
+	if n, err := s.settle(s.c.cl.FlushAcks(ctx)); n > 0 {
+		return fmt.Errorf("%d acknowledgements have no answer: their records may be delivered again: %w", n, cmp.Or(ctx.Err(), err))
 	}
 	return nil
 }
 
-// settle tells what the acknowledgements of the round came to. An error says that some
-// of them have no answer. Which ones the client does not tell, so it counts for all
-// that were not refused: it returns how many.
-func (s *sharing) settle(err error) (unanswered int) {
+// settle tells what the acknowledgements of the round came to. flushed says why some of
+// them have no answer; nil that all have, or their connections were lost. Which ones
+// the client does not tell, so that counts for all that were not refused. It returns how
+// many have none, and why.
+func (s *sharing) settle(flushed error) (unanswered int, why error) {
 	s.mu.Lock()
 	round, lost := s.round, s.lost
 	s.round, s.lost = nil, map[topicPartition]error{}
 	s.mu.Unlock()
 	trace := s.c.a.cfg.Trace
 	for _, x := range round {
-		refused := lost[x.l.tp] != nil // it, or another one of its partition
-		if err != nil && !refused {
-			unanswered++
+		err := cmp.Or(lost[x.l.tp], flushed) // of it, or of another one of its partition
+		if err != nil && !errors.As(err, new(*kerr.Error)) {
+			unanswered, why = unanswered+1, err
 		}
 		switch {
 		case x.ended != kgo.AckAccept:
-		case err == nil && !refused:
+		case err == nil:
 			if trace.Settled != nil {
 				trace.Settled([]*Message{x.m})
 			}
@@ -306,7 +306,7 @@ func (s *sharing) settle(err error) (unanswered int) {
 			trace.Fenced(x.m)
 		}
 	}
-	return unanswered
+	return unanswered, why
 }
 
 // work takes a record from its delivery to its acknowledgement.
