@@ -24,24 +24,24 @@ var ErrClosed = errors.New("broker is closed")
 
 // Broker is a running cluster. All methods are safe for concurrent use.
 type Broker struct {
+	traffic
+
 	cfg       Config
 	cluster   *kfake.Cluster
 	network   *memory          // nil for TCP
 	listeners []*wire.Listener // by kfake's node id, as all of what has one inside the process
 	told      [][]hostport     // what clients are told, by listener and node id
 	ports     []*port          // for TCP
-	rules     *wire.Rules
-	made      *certificates   // nil when the config has its own
-	password  string          // of the inspector, when connections have a user
-	insiders  map[string]bool // users with that password
-	unlock    func()          // of DataDir, nil when there is none
-	older     bool            // they speak as a release before Kafka 4
+	made      *certificates    // nil when the config has its own
+	password  string           // of the inspector, when connections have a user
+	insiders  map[string]bool  // users with that password
+	unlock    func()           // of DataDir, nil when there is none
+	older     bool             // they speak as a release before Kafka 4
 
 	transactional atomic.Bool   // logs may hold control records
 	lastFault     atomic.Uint32 // id of the last fault
 	ends          ends
 	outage        outage
-	observers     observers
 	askers        askers
 	coordinators  coordination
 	replicas      correct.Placements
@@ -95,7 +95,8 @@ func Start(cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg, rules: new(wire.Rules), insiders: make(map[string]bool)}
+	b := &Broker{cfg: cfg, insiders: make(map[string]bool)}
+	b.rules, b.behind = new(wire.Rules), b
 	b.transactional.Store(cfg.DataDir != "") // who knows what was written before
 	b.groupNames.unknown.Store(cfg.DataDir != "")
 	if cfg.authenticates() {

@@ -15,23 +15,23 @@ import (
 // brokers; Nth and Count count connections. APIs, Topic, Partitions and Group
 // mean nothing to a connection and are not looked at. A connection is a client's
 // from its first request on, and those that are idle are cut too.
-func (b *Broker) CutOff(s Scope) *Fault {
+func (tr *traffic) CutOff(s Scope) *Fault {
 	s.APIs, s.Topic, s.Partitions, s.Group = nil, "", nil, ""
-	f := b.newFault(fmt.Sprintf("cut off %s", s), s.Count)
-	s = b.inside(s)
-	f.clear = b.rules.Add(wire.Rule{
+	f := tr.newFault(fmt.Sprintf("cut off %s", s), s.Count)
+	f.clear = tr.rules.Add(wire.Rule{
 		Name:  f.name,
-		Wants: s.wants(),
+		Wants: tr.wants(s),
 		Request: func(x *wire.Exchange) {
-			if b.inScope(x, s, false) && f.strike(s) {
+			if tr.inScope(x, s, false) && f.strike(s) {
 				x.Cut()
-				b.struckRequest(f, x)
+				tr.struckRequest(f, x)
 			}
 		},
 	})
 	f.begin()
-	for node, ln := range b.listeners {
-		if !s.hasBroker(int32(node)) {
+	for node, ln := range tr.behind.doors() {
+		id := tr.behind.id(int32(node))
+		if !s.hasBroker(id) {
 			continue
 		}
 		var cut []FaultEvent // told when the listener can be asked again
@@ -39,7 +39,7 @@ func (b *Broker) CutOff(s Scope) *Fault {
 			if !s.hasClient(clientID) || !s.hasRemote(remote) || !f.strike(s) {
 				return false
 			}
-			e := FaultEvent{Phase: FaultStruck, API: -1, ClientID: clientID, Broker: b.id(int32(node))}
+			e := FaultEvent{Phase: FaultStruck, API: -1, ClientID: clientID, Broker: id}
 			if remote != nil {
 				e.Remote = remote.String()
 			}

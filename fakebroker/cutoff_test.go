@@ -15,13 +15,13 @@ import (
 )
 
 // oneShot makes a client that does not try again.
-func oneShot(t *testing.T, b *fakebroker.Broker, opts ...kgo.Opt) *kgo.Client {
+func oneShot(t *testing.T, b interface{ ClientOptions() []kgo.Opt }, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	return client(t, b, append(opts, kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.RequestRetries(0), kgo.RecordDeliveryTimeout(5*time.Second))...)
 }
 
 func TestCutOff_aClientUntilCleared(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		mine, other := oneShot(t, b, kgo.ClientID("mine")), client(t, b, kgo.ClientID("other"))
 		produce(t, mine, "orders", 0, 1)
 		produce(t, other, "orders", 1, 1)
@@ -46,7 +46,7 @@ func TestCutOff_aClientUntilCleared(t *testing.T) {
 }
 
 func TestCutOff_idleConnectionsAreCut(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		conn, err := dialNode(t, b, 0)
 		noError(t, err)
 		defer func() { _ = conn.Close() }()
@@ -64,7 +64,7 @@ func TestCutOff_idleConnectionsAreCut(t *testing.T) {
 func TestCutOff_fromOneBroker(t *testing.T) {
 	c := orders(2)
 	c.Brokers = 2
-	onBoth(t, c, func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, c, func(t *testing.T, b scene) {
 		parts, err := b.Partitions("orders")
 		noError(t, err)
 		if parts[0].Leader == parts[1].Leader {
@@ -81,7 +81,7 @@ func TestCutOff_fromOneBroker(t *testing.T) {
 }
 
 func TestCutOff_countsConnections(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		f := b.CutOff(fakebroker.Scope{ClientID: "mine", Count: 2})
 		produce(t, client(t, b, kgo.ClientID("mine")), "orders", 0, 2)
 		equal(t, "hits", f.Hits(), 2)

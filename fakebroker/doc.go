@@ -26,6 +26,13 @@
 // [Broker.MoveLeader], [Broker.MoveCoordinator], [Broker.ExpireSession] and
 // [Broker.ForgetTopic]. Package control has all of it for other processes.
 //
+// Of those, all that needs no more than the connections works on a cluster that runs
+// elsewhere, too, such as Apache Kafka: a [Proxy] is what clients then connect to.
+//
+//	p := fakebroker.ProxyConfig{Brokers: []string{"127.0.0.1:9092"}}.Run(t)
+//	client, err := kgo.NewClient(p.ClientOptions()...)
+//	late := p.Delay(3*time.Second, fakebroker.Scope{APIs: []kmsg.Key{kmsg.OffsetCommit}, Group: "greeter"})
+//
 // The protocol is served by franz-go's kfake; package wire sees every request
 // and answer on its way, and corrects those that differ from Apache Kafka's.
 package fakebroker

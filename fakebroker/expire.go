@@ -25,14 +25,13 @@ import (
 func (b *Broker) ExpireSession(s Scope) *Fault {
 	s.APIs = nil
 	f := b.newFault(fmt.Sprintf("expire the session of %s", s), 1) // it is over at once
-	s = b.inside(s)
-	kinds, _ := b.groupTypes(b.nodes()...) // closed: there are no members any more
+	kinds, _ := b.groupTypes(b.nodes()...)                         // closed: there are no members any more
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		if s.Group != "" && s.Group != name {
 			continue
 		}
 		inside, outside := b.place(coordinated{groups, name})
-		if !s.hasBroker(outside) {
+		if !s.hasBroker(b.id(outside)) {
 			continue
 		}
 		for _, m := range b.members(name) {

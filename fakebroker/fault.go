@@ -87,12 +87,16 @@ func (f *Fault) spent() bool {
 // once however many are. SaslHandshake cannot be told apart by client, nor can
 // JoinGroup before version 4, LeaveGroup before 3 and ListOffsets before 1: a
 // scope with a client leaves those alone.
-func (b *Broker) Refuse(err *kerr.Error, s Scope) *Fault {
+//
+// Behind a [Proxy] it is the proxy that answers: with acks=0 the records are gone, a
+// fetch in a session is refused when its answer has something that is, and so is a
+// fetch, or a share fetch, of which only a part is.
+func (tr *traffic) Refuse(err *kerr.Error, s Scope) *Fault {
 	if err == nil {
 		err = kerr.UnknownServerError
 	}
-	f := b.newFault(fmt.Sprintf("refuse %s with %s", s, kafkaname.OfError(err)), s.Count)
-	f.clear = b.refuse(f, err, b.inside(s), func(kmsg.Request) bool { return true })
+	f := tr.newFault(fmt.Sprintf("refuse %s with %s", s, kafkaname.OfError(err)), s.Count)
+	f.clear = tr.behind.refuse(f, err, s, func(kmsg.Request) bool { return true })
 	return f.begin()
 }
 
@@ -106,7 +110,7 @@ func (b *Broker) refuse(f *Fault, err *kerr.Error, s Scope, of func(kmsg.Request
 	// fetch wakes up: a request is known by its pointer.
 	verdicts := make(map[kmsg.Request]bool)
 	h := b.cluster.Fault(kfake.Fault{
-		Keys: s.APIs, Nodes: s.Brokers, Topic: s.Topic, Partitions: s.Partitions, Group: s.Group,
+		Keys: s.APIs, Nodes: b.inside(s.Brokers), Topic: s.Topic, Partitions: s.Partitions, Group: s.Group,
 		Err: err, Count: -1,
 		When: func(req kmsg.Request) bool { // on the cluster's one goroutine
 			verdict, known := verdicts[req]
@@ -146,7 +150,7 @@ func (b *Broker) mark(s Scope) (marked func(kmsg.Request) bool, unmark func()) {
 	mark := faultTag + b.lastFault.Add(1)
 	unmark = b.rules.Add(wire.Rule{
 		Name:  "mark requests of " + s.ClientID + s.Remote,
-		Wants: s.wants(),
+		Wants: b.wants(s),
 		Request: func(x *wire.Exchange) {
 			if !s.hasRemote(x.RemoteAddr()) {
 				return
@@ -161,60 +165,57 @@ func (b *Broker) mark(s Scope) (marked func(kmsg.Request) bool, unmark func()) {
 // answer (produce with acks=0) are not struck. What comes behind on the same
 // connection waits too, as the protocol has answers in order. Clients give up on
 // an answer in time of their own, and closing the broker ends the wait.
-func (b *Broker) Delay(d time.Duration, s Scope) *Fault {
-	return b.onAnswer(fmt.Sprintf("delay %s by %v", s, d), s, func(x *wire.Exchange) { x.Delay(d) })
+func (tr *traffic) Delay(d time.Duration, s Scope) *Fault {
+	return tr.onAnswer(fmt.Sprintf("delay %s by %v", s, d), s, func(x *wire.Exchange) { x.Delay(d) })
 }
 
 // DropAfter closes the connection in place of an answer: the broker has acted,
 // and the client cannot know. Requests without an answer (produce with acks=0)
 // are not struck.
-func (b *Broker) DropAfter(s Scope) *Fault {
-	return b.onAnswer(fmt.Sprintf("drop the connection after %s", s), s, (*wire.Exchange).Cut)
+func (tr *traffic) DropAfter(s Scope) *Fault {
+	return tr.onAnswer(fmt.Sprintf("drop the connection after %s", s), s, (*wire.Exchange).Cut)
 }
 
 // DropBefore closes the connection on a request that the broker then never gets.
-func (b *Broker) DropBefore(s Scope) *Fault {
-	f := b.newFault(fmt.Sprintf("drop the connection before %s", s), s.Count)
-	s = b.inside(s)
-	f.clear = b.rules.Add(wire.Rule{
+func (tr *traffic) DropBefore(s Scope) *Fault {
+	f := tr.newFault(fmt.Sprintf("drop the connection before %s", s), s.Count)
+	f.clear = tr.rules.Add(wire.Rule{
 		Name:  f.name,
-		Wants: s.wants(),
+		Wants: tr.wants(s),
 		Request: func(x *wire.Exchange) {
-			if b.inScope(x, s, false) && f.strike(s) {
+			if tr.inScope(x, s, false) && f.strike(s) {
 				x.Cut()
-				b.struckRequest(f, x)
+				tr.struckRequest(f, x)
 			}
 		},
 	})
 	return f.begin()
 }
 
-func (b *Broker) onAnswer(name string, s Scope, strike func(*wire.Exchange)) *Fault {
-	f := b.newFault(name, s.Count)
-	s = b.inside(s)
-	f.clear = b.rules.Add(wire.Rule{
+func (tr *traffic) onAnswer(name string, s Scope, strike func(*wire.Exchange)) *Fault {
+	f := tr.newFault(name, s.Count)
+	f.clear = tr.rules.Add(wire.Rule{
 		Name:  name,
-		Wants: s.wants(),
+		Wants: tr.wants(s),
 		Answer: func(x *wire.Exchange) {
-			if !x.Silent && b.inScope(x, s, true) && f.strike(s) {
+			if !x.Silent && tr.inScope(x, s, true) && f.strike(s) {
 				strike(x)
-				b.struckRequest(f, x)
+				tr.struckRequest(f, x)
 			}
 		},
 	})
 	return f.begin()
 }
 
-// inside is the scope with kfake's numbers of the brokers, which is what rules
-// and the cluster go by.
-func (b *Broker) inside(s Scope) Scope {
-	s.Brokers = slices.Clone(s.Brokers)
-	b.allInside(s.Brokers)
-	return s
+// inside is node ids as kfake's numbers of the brokers.
+func (b *Broker) inside(ids []int32) []int32 {
+	ids = slices.Clone(ids)
+	b.allInside(ids)
+	return ids
 }
 
 // inScope looks into the request, and where that does not say into the answer.
-func (b *Broker) inScope(x *wire.Exchange, s Scope, answered bool) bool {
+func (tr *traffic) inScope(x *wire.Exchange, s Scope, answered bool) bool {
 	if !s.hasRemote(x.RemoteAddr()) {
 		return false
 	}
@@ -234,7 +235,7 @@ func (b *Broker) inScope(x *wire.Exchange, s Scope, answered bool) bool {
 			messages = append(messages, resp)
 		}
 	}
-	return s.matches(namesIn(b.topicByID, messages...))
+	return s.matches(namesIn(tr.behind.topicByID, messages...))
 }
 
 func (b *Broker) topicByID(id [16]byte) (name string) {

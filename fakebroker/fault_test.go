@@ -20,7 +20,7 @@ func orders(partitions int32) fakebroker.Config {
 var produces = []kmsg.Key{kmsg.Produce}
 
 func TestDropAfter_recordIsWrittenOnce(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		f := b.DropAfter(fakebroker.Scope{APIs: produces, Count: 1})
 		produce(t, client(t, b), "orders", 0, 3)
 		equal(t, "hits", f.Hits(), 1)
@@ -29,7 +29,7 @@ func TestDropAfter_recordIsWrittenOnce(t *testing.T) {
 }
 
 func TestDropAfter_brokerHasActed(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		b.DropAfter(fakebroker.Scope{APIs: produces})
 		cl := client(t, b, kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.RequestRetries(0))
 		if err := cl.ProduceSync(within(t), &kgo.Record{Topic: "orders", Value: []byte("0")}).FirstErr(); err == nil {
@@ -40,7 +40,7 @@ func TestDropAfter_brokerHasActed(t *testing.T) {
 }
 
 func TestDropBefore_brokerHasNotActed(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		f := b.DropBefore(fakebroker.Scope{APIs: produces})
 		cl := client(t, b, kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.RequestRetries(0))
 		if err := cl.ProduceSync(within(t), &kgo.Record{Topic: "orders", Value: []byte("0")}).FirstErr(); err == nil {
@@ -55,7 +55,7 @@ func TestDropBefore_brokerHasNotActed(t *testing.T) {
 }
 
 func TestRefuse_clientSeesTheErrorAndNothingIsWritten(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		f := b.Refuse(kerr.TopicAuthorizationFailed, fakebroker.Scope{APIs: produces, Topic: "orders", Count: 1})
 		cl := client(t, b)
 		err := cl.ProduceSync(within(t), &kgo.Record{Topic: "orders", Value: []byte("0")}).FirstErr()
@@ -69,7 +69,7 @@ func TestRefuse_clientSeesTheErrorAndNothingIsWritten(t *testing.T) {
 func TestDelay_answerIsLateAndBrokerActsAtOnce(t *testing.T) {
 	const late = 300 * time.Millisecond
 	needsTag(t)
-	produced := func(t *testing.T, b *fakebroker.Broker) (written, answered time.Duration) {
+	produced := func(t *testing.T, b scene) (written, answered time.Duration) {
 		cl := client(t, b)
 		produce(t, cl, "orders", 0, 1) // so that the next one has nothing else to wait for
 		f := b.Delay(late, fakebroker.Scope{APIs: produces})
@@ -83,7 +83,7 @@ func TestDelay_answerIsLateAndBrokerActsAtOnce(t *testing.T) {
 		equal(t, "hits", f.Hits(), 1)
 		return written, answered
 	}
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		if _, answered := produced(t, b); answered < late {
 			t.Fatalf("answered after %v, want %v", answered, late)
 		}
@@ -92,7 +92,7 @@ func TestDelay_answerIsLateAndBrokerActsAtOnce(t *testing.T) {
 	c := orders(1)
 	c.Network = fakebroker.InMemory
 	inBubble(t, c, func(t *testing.T, b *fakebroker.Broker) {
-		if written, _ := produced(t, b); written >= late {
+		if written, _ := produced(t, scene{b, b}); written >= late {
 			t.Fatalf("written after %v, want it at once", written)
 		}
 	})
@@ -100,7 +100,7 @@ func TestDelay_answerIsLateAndBrokerActsAtOnce(t *testing.T) {
 
 func TestDelay_doesNotDelayOtherConnections(t *testing.T) {
 	needsTag(t)
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		slow, quick := client(t, b, kgo.ClientID("slow")), client(t, b, kgo.ClientID("quick"))
 		produce(t, slow, "orders", 0, 1)
 		b.Delay(time.Hour, fakebroker.Scope{APIs: produces, ClientID: "slow"})
@@ -112,7 +112,7 @@ func TestDelay_doesNotDelayOtherConnections(t *testing.T) {
 
 func TestClose_endsDelays(t *testing.T) {
 	needsTag(t)
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		cl := client(t, b, kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.RequestRetries(0))
 		produce(t, cl, "orders", 0, 1)
 		f := b.Delay(time.Hour, fakebroker.Scope{APIs: produces})
@@ -157,15 +157,15 @@ func TestScope_strikesWhatItNames(t *testing.T) {
 		"the second of a topic": {fakebroker.Scope{APIs: produces, Topic: "b", Nth: 2, Count: 1}, []int{3}},
 	}
 	config := fakebroker.Config{Topics: []fakebroker.Topic{{Name: "a"}, {Name: "b"}}}
-	faults := map[string]func(*fakebroker.Broker, fakebroker.Scope) *fakebroker.Fault{
-		"refuse":      func(b *fakebroker.Broker, s fakebroker.Scope) *fakebroker.Fault { return b.Refuse(refuse, s) },
-		"drop before": (*fakebroker.Broker).DropBefore,
-		"drop after":  (*fakebroker.Broker).DropAfter,
+	faults := map[string]func(scene, fakebroker.Scope) *fakebroker.Fault{
+		"refuse":      func(b scene, s fakebroker.Scope) *fakebroker.Fault { return b.Refuse(refuse, s) },
+		"drop before": scene.DropBefore,
+		"drop after":  scene.DropAfter,
 	}
 	for name, c := range cases {
 		for kind, strike := range faults {
 			t.Run(fmt.Sprintf("%s/%s", kind, name), func(t *testing.T) {
-				onBoth(t, config, func(t *testing.T, b *fakebroker.Broker) {
+				onEach(t, config, func(t *testing.T, b scene) {
 					f := strike(b, c.scope)
 					var struck []int
 					for i, topic := range []string{"a", "a", "b", "b", "a", "a"} {
@@ -185,7 +185,7 @@ func TestScope_strikesWhatItNames(t *testing.T) {
 }
 
 func TestRefuse_oneClientInAVersionWithoutRoomForMarks(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		f := b.Refuse(kerr.GroupAuthorizationFailed, fakebroker.Scope{ClientID: "old", Group: "g"})
 		for id, want := range map[string]int16{"old": kerr.GroupAuthorizationFailed.Code, "new": 0} {
 			req := kmsg.NewPtrFindCoordinatorRequest()
@@ -200,15 +200,15 @@ func TestRefuse_oneClientInAVersionWithoutRoomForMarks(t *testing.T) {
 }
 
 func TestFetch_ofATopicIsStruckInsideASession(t *testing.T) {
-	for kind, strike := range map[string]func(*fakebroker.Broker, fakebroker.Scope) *fakebroker.Fault{
-		"refuse": func(b *fakebroker.Broker, s fakebroker.Scope) *fakebroker.Fault {
+	for kind, strike := range map[string]func(scene, fakebroker.Scope) *fakebroker.Fault{
+		"refuse": func(b scene, s fakebroker.Scope) *fakebroker.Fault {
 			return b.Refuse(kerr.NotLeaderForPartition, s)
 		},
-		"drop before": (*fakebroker.Broker).DropBefore,
-		"drop after":  (*fakebroker.Broker).DropAfter,
+		"drop before": scene.DropBefore,
+		"drop after":  scene.DropAfter,
 	} {
 		t.Run(kind, func(t *testing.T) {
-			onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+			onEach(t, orders(1), func(t *testing.T, b scene) {
 				p := client(t, b)
 				cl := client(t, b, kgo.ConsumeTopics("orders"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))
 				produce(t, p, "orders", 0, 3)
@@ -235,7 +235,7 @@ func TestFault_saysWhatItIs(t *testing.T) {
 }
 
 func TestInspection_isNotStruck(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		produce(t, client(t, b), "orders", 0, 2)
 		faults := []*fakebroker.Fault{b.Refuse(kerr.TopicAuthorizationFailed, fakebroker.Scope{}), b.DropBefore(fakebroker.Scope{})}
 		equal(t, "records", values(t, b, "orders"), []string{"0", "1"})
@@ -247,7 +247,7 @@ func TestInspection_isNotStruck(t *testing.T) {
 }
 
 func TestRefuse_oneClientInVersionsThatMeanSomethingElse(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		b.Refuse(kerr.GroupAuthorizationFailed, fakebroker.Scope{ClientID: "old", Topic: "nothing"})
 		resp, err := rawRequest(t, b, "old", 0, kmsg.NewPtrMetadataRequest())
 		noError(t, err)

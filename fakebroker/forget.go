@@ -21,15 +21,14 @@ import (
 // An empty Topic in the scope means every topic. APIs picks some of the above,
 // such as Metadata alone for a client that can go on for as long as it does not
 // ask. Group is not looked at.
-func (b *Broker) ForgetTopic(s Scope) *Fault {
-	f := b.newFault(fmt.Sprintf("forget topics: %s", s), s.Count)
-	s = b.inside(s)
+func (tr *traffic) ForgetTopic(s Scope) *Fault {
+	f := tr.newFault(fmt.Sprintf("forget topics: %s", s), s.Count)
 	s.Group = ""
 	hide := s
 	hide.APIs, hide.Partitions = s.of(kmsg.Metadata, kmsg.DescribeTopicPartitions), nil
 	var removes []func()
 	if len(hide.APIs) > 0 {
-		removes = append(removes, b.rules.Add(b.hideTopics(f, hide)))
+		removes = append(removes, tr.rules.Add(tr.hideTopics(f, hide)))
 	}
 	byID := func(req kmsg.Request) bool {
 		switch req.(type) {
@@ -51,8 +50,8 @@ func (b *Broker) ForgetTopic(s Scope) *Fault {
 	)
 	if len(refuse.APIs) > 0 {
 		removes = append(removes,
-			b.refuse(f, kerr.UnknownTopicID, refuse, byID),
-			b.refuse(f, kerr.UnknownTopicOrPartition, refuse, func(req kmsg.Request) bool { return !byID(req) }))
+			tr.behind.refuse(f, kerr.UnknownTopicID, refuse, byID),
+			tr.behind.refuse(f, kerr.UnknownTopicOrPartition, refuse, func(req kmsg.Request) bool { return !byID(req) }))
 	}
 	f.inert = len(removes) == 0
 	f.clear = func() {
@@ -72,11 +71,11 @@ func (s Scope) of(apis ...kmsg.Key) []kmsg.Key {
 }
 
 // hideTopics takes topics out of what brokers tell about topics.
-func (b *Broker) hideTopics(f *Fault, s Scope) wire.Rule {
+func (tr *traffic) hideTopics(f *Fault, s Scope) wire.Rule {
 	hidden := func(topic *string) bool { return topic != nil && (s.Topic == "" || s.Topic == *topic) }
 	return wire.Rule{
 		Name:  f.name,
-		Wants: s.wants(),
+		Wants: tr.wants(s),
 		Answer: func(x *wire.Exchange) {
 			if !s.hasRemote(x.RemoteAddr()) {
 				return
@@ -131,7 +130,7 @@ func (b *Broker) hideTopics(f *Fault, s Scope) wire.Rule {
 				}
 			}
 			x.SetResponse(resp)
-			b.struckRequest(f, x)
+			tr.struckRequest(f, x)
 		},
 	}
 }

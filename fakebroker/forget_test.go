@@ -14,7 +14,7 @@ import (
 
 func TestForgetTopic_isUnknownUntilCleared(t *testing.T) {
 	c := fakebroker.Config{Topics: []fakebroker.Topic{{Name: "orders"}, {Name: "audit"}}}
-	onBoth(t, c, func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, c, func(t *testing.T, b scene) {
 		known := client(t, b, kgo.UnknownTopicRetries(0), kgo.RecordRetries(0))
 		produce(t, known, "orders", 0, 1)
 
@@ -41,7 +41,7 @@ func TestForgetTopic_isUnknownUntilCleared(t *testing.T) {
 }
 
 func TestForgetTopic_answersByNameAndByID(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		metadata := func(topic *string, id [16]byte) kmsg.MetadataResponseTopic {
 			t.Helper()
 			req := kmsg.NewPtrMetadataRequest()
@@ -91,7 +91,7 @@ func TestForgetTopic_answersByNameAndByID(t *testing.T) {
 }
 
 func TestForgetTopic_inMetadataAlone(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		known := client(t, b)
 		produce(t, known, "orders", 0, 1)
 		f := b.ForgetTopic(fakebroker.Scope{Topic: "orders", APIs: []kmsg.Key{kmsg.Metadata}})
@@ -105,7 +105,7 @@ func TestForgetTopic_inMetadataAlone(t *testing.T) {
 }
 
 func TestForgetTopic_ofOneClientAndCounted(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		f := b.ForgetTopic(fakebroker.Scope{Topic: "orders", ClientID: "x", Count: 1})
 		produce(t, client(t, b, kgo.ClientID("y"), kgo.UnknownTopicRetries(0)), "orders", 0, 1)
 		equal(t, "hits", f.Hits(), 0)

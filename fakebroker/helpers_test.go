@@ -36,6 +36,35 @@ func onBoth(t *testing.T, c fakebroker.Config, test func(*testing.T, *fakebroker
 	})
 }
 
+// scene is a cluster, and what is between it and its clients.
+type scene struct {
+	*fakebroker.Broker
+	wired
+}
+
+// wired is where faults and observers are, and where clients connect to.
+type wired interface {
+	fakebroker.Faults
+	Observe(fakebroker.Observer) (stop func())
+	Addrs() []string
+	ClientOptions() []kgo.Opt
+}
+
+func (s scene) Addrs() []string          { return s.wired.Addrs() }
+func (s scene) ClientOptions() []kgo.Opt { return s.wired.ClientOptions() }
+
+// onEach is onBoth, and behind a proxy: for what is the same there.
+func onEach(t *testing.T, c fakebroker.Config, test func(*testing.T, scene)) {
+	t.Helper()
+	onBoth(t, c, func(t *testing.T, b *fakebroker.Broker) { test(t, scene{b, b}) })
+	t.Run("BehindAProxy", func(t *testing.T) {
+		leaves := goroutines()
+		t.Cleanup(func() { noneLeft(t, leaves) })
+		b := c.Run(t)
+		test(t, scene{b, fakebroker.ProxyConfig{Brokers: b.Addrs()}.Run(t)})
+	})
+}
+
 func inBubble(t *testing.T, c fakebroker.Config, test func(*testing.T, *fakebroker.Broker)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(t, c.Run(t)) })
@@ -51,7 +80,7 @@ func needsTag(t *testing.T) {
 }
 
 // client is a client of the broker that the test closes.
-func client(t *testing.T, b *fakebroker.Broker, opts ...kgo.Opt) *kgo.Client {
+func client(t *testing.T, b interface{ ClientOptions() []kgo.Opt }, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	common := []kgo.Opt{ // quick to find out that something has moved
 		kgo.DisableClientMetrics(), kgo.ProducerLinger(0), kgo.MetadataMinAge(20 * time.Millisecond),
@@ -82,7 +111,9 @@ func produce(t *testing.T, cl *kgo.Client, topic string, first, n int) {
 	}
 }
 
-func values(t *testing.T, b *fakebroker.Broker, topic string) []string {
+func values(t *testing.T, b interface {
+	Records(topic string) ([]fakebroker.Record, error)
+}, topic string) []string {
 	t.Helper()
 	records, err := b.Records(topic)
 	noError(t, err)
@@ -174,7 +205,7 @@ func noneLeft(t *testing.T, before int) {
 }
 
 // rawRequest asks the first broker in a version of one's choice.
-func rawRequest(t *testing.T, b *fakebroker.Broker, clientID string, version int16, req kmsg.Request) (kmsg.Response, error) {
+func rawRequest(t *testing.T, b wired, clientID string, version int16, req kmsg.Request) (kmsg.Response, error) {
 	t.Helper()
 	conn, err := dialNode(t, b, 0)
 	if err != nil {
@@ -186,7 +217,7 @@ func rawRequest(t *testing.T, b *fakebroker.Broker, clientID string, version int
 }
 
 // dialNode connects to a broker as clients do.
-func dialNode(t *testing.T, b *fakebroker.Broker, node int) (net.Conn, error) {
+func dialNode(t *testing.T, b wired, node int) (net.Conn, error) {
 	t.Helper()
 	var d net.Dialer
 	dial := d.DialContext

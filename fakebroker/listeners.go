@@ -68,6 +68,9 @@ func (b *Broker) Listeners() []Listener {
 	return out
 }
 
+// doors are the listeners that clients connect to, of each broker.
+func (b *Broker) doors() []*wire.Listener { return b.listeners }
+
 // hostport is an address as the protocol has it.
 type hostport struct {
 	host string

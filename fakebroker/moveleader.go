@@ -36,7 +36,7 @@ func (b *Broker) moveLeader(f *Fault, topic string, partition, to int32) {
 		kmsg.ShareFetch, kmsg.ShareAcknowledge,
 	}
 	untold := new(refusals)
-	untell := b.tellRefusals(f, untold, kerr.NotLeaderForPartition, Scope{APIs: apis, Brokers: []int32{from}})
+	untell := b.tellRefusals(f, untold, kerr.NotLeaderForPartition, Scope{APIs: apis, Brokers: []int32{b.id(from)}})
 	asked := b.cluster.Fault(kfake.Fault{
 		Keys: apis, Nodes: []int32{from}, Topic: topic, Partitions: []int32{partition}, Count: -1, Observe: true,
 		When: func(req kmsg.Request) bool {

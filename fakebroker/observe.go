@@ -221,11 +221,11 @@ type observers struct {
 // in part only: offsets of a transaction that is open are not told, and the first
 // fetch in a session (KIP-227) may tell records that the client had already. It
 // is safe for concurrent use; several observers are told each.
-func (b *Broker) Observe(o Observer) (stop func()) {
+func (tr *traffic) Observe(o Observer) (stop func()) {
 	p := &o
-	b.observers.change(func(l []*Observer) []*Observer { return append(l, p) })
+	tr.observers.change(func(l []*Observer) []*Observer { return append(l, p) })
 	return func() {
-		b.observers.change(func(l []*Observer) []*Observer {
+		tr.observers.change(func(l []*Observer) []*Observer {
 			return slices.DeleteFunc(l, func(other *Observer) bool { return other == p })
 		})
 	}

@@ -24,7 +24,7 @@ type notes struct {
 	produced, fetched, committed, acknowledged, ended []string
 }
 
-func observe(t *testing.T, b *fakebroker.Broker) *notes {
+func observe(t *testing.T, b wired) *notes {
 	t.Helper()
 	n := &notes{t: t}
 	t.Cleanup(b.Observe(fakebroker.Observer{
@@ -87,7 +87,7 @@ func TestObserve_recordsOfEveryCodec(t *testing.T) {
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+			onEach(t, orders(1), func(t *testing.T, b scene) {
 				n := observe(t, b)
 				p := client(t, b, kgo.ClientID("p"), kgo.ProducerBatchCompression(codec))
 				var records []*kgo.Record
@@ -114,7 +114,7 @@ func TestObserve_recordsOfEveryCodec(t *testing.T) {
 }
 
 func TestObserve_fetchSessionsTellEachRecordOnce(t *testing.T) {
-	onBoth(t, orders(3), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(3), func(t *testing.T, b scene) {
 		n := observe(t, b)
 		p := client(t, b, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.ClientID("p"))
 		cl := client(t, b, kgo.ClientID("c"), kgo.ConsumeTopics("orders"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
@@ -138,7 +138,7 @@ func TestObserve_fetchSessionsTellEachRecordOnce(t *testing.T) {
 }
 
 func TestObserve_fetchFromTheMiddleOfABatch(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		var records []*kgo.Record
 		for i := range 4 {
 			records = append(records, &kgo.Record{Topic: "orders", Value: fmt.Append(nil, i)})
@@ -154,7 +154,7 @@ func TestObserve_fetchFromTheMiddleOfABatch(t *testing.T) {
 func TestObserve_commits(t *testing.T) {
 	for name, opts := range map[string][]kgo.Opt{"classic": nil, "KIP-848": {kgo.ServerSideBalancer()}} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, quickHeartbeats(1), func(t *testing.T, b *fakebroker.Broker) {
+			onEach(t, quickHeartbeats(1), func(t *testing.T, b scene) {
 				n := observe(t, b)
 				produce(t, client(t, b), "orders", 0, 2)
 				cl := client(t, b, append(opts, kgo.ClientID("c"), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"), kgo.DisableAutoCommit())...)
@@ -175,7 +175,7 @@ func TestObserve_joins(t *testing.T) {
 		"share":   {kgo.ShareGroup("g")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, quickHeartbeats(1), func(t *testing.T, b *fakebroker.Broker) {
+			onEach(t, quickHeartbeats(1), func(t *testing.T, b scene) {
 				var mu sync.Mutex
 				joined := map[string]fakebroker.Joined{} // by member
 				t.Cleanup(b.Observe(fakebroker.Observer{Joined: func(j fakebroker.Joined) {
@@ -207,7 +207,7 @@ func TestObserve_joins(t *testing.T) {
 }
 
 func TestObserve_transactions(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		n := observe(t, b)
 		produce(t, client(t, b, kgo.ClientID("p")), "orders", 0, 1)
 		s, err := kgo.NewGroupTransactSession(append(b.ClientOptions(), kgo.ClientID("c"), kgo.TransactionalID("tx"),
@@ -248,7 +248,7 @@ func TestObserve_transactions(t *testing.T) {
 }
 
 func TestObserve_shareGroups(t *testing.T) {
-	onBoth(t, quickHeartbeats(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, quickHeartbeats(1), func(t *testing.T, b scene) {
 		n := observe(t, b)
 		members := make(chan string, 3)
 		t.Cleanup(b.Observe(fakebroker.Observer{Acknowledged: func(a fakebroker.Acknowledged) { members <- a.MemberID }}))
@@ -282,7 +282,7 @@ func TestObserve_shareGroups(t *testing.T) {
 }
 
 // setEarliest has a share group begin with the first record.
-func setEarliest(t *testing.T, b *fakebroker.Broker, group string) {
+func setEarliest(t *testing.T, b interface{ ClientOptions() []kgo.Opt }, group string) {
 	t.Helper()
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	r := kmsg.NewIncrementalAlterConfigsRequestResource()
@@ -298,13 +298,13 @@ func setEarliest(t *testing.T, b *fakebroker.Broker, group string) {
 }
 
 // silent makes a client that asks for no answers.
-func silent(t *testing.T, b *fakebroker.Broker) *kgo.Client {
+func silent(t *testing.T, b interface{ ClientOptions() []kgo.Opt }) *kgo.Client {
 	t.Helper()
 	return oneShot(t, b, kgo.ClientID("p"), kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())
 }
 
 func TestObserve_withoutAcks(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		n := observe(t, b)
 		cl := silent(t, b)
 		for i := range 3 {
@@ -321,15 +321,15 @@ func TestObserve_withoutAcks(t *testing.T) {
 
 // What a broker never appended nobody is told of, though no client hears of it.
 func TestObserve_withoutAcksWhatIsNotAppended(t *testing.T) {
-	for name, fault := range map[string]func(*fakebroker.Broker) *fakebroker.Fault{
-		"drop":   func(b *fakebroker.Broker) *fakebroker.Fault { return b.DropBefore(fakebroker.Scope{APIs: produces}) },
-		"refuse": func(b *fakebroker.Broker) *fakebroker.Fault { return b.Refuse(nil, fakebroker.Scope{APIs: produces}) },
-		"forget": func(b *fakebroker.Broker) *fakebroker.Fault {
+	for name, fault := range map[string]func(scene) *fakebroker.Fault{
+		"drop":   func(b scene) *fakebroker.Fault { return b.DropBefore(fakebroker.Scope{APIs: produces}) },
+		"refuse": func(b scene) *fakebroker.Fault { return b.Refuse(nil, fakebroker.Scope{APIs: produces}) },
+		"forget": func(b scene) *fakebroker.Fault {
 			return b.ForgetTopic(fakebroker.Scope{APIs: produces, Topic: "orders"})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+			onEach(t, orders(1), func(t *testing.T, b scene) {
 				n := observe(t, b)
 				var struck atomic.Int32
 				defer b.Observe(fakebroker.Observer{Fault: func(e fakebroker.FaultEvent) {
@@ -352,7 +352,7 @@ func TestObserve_withoutAcksWhatIsNotAppended(t *testing.T) {
 }
 
 func TestObserve_withoutAcksOfClientsThatHangUpAtOnce(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		n := observe(t, b)
 		const clients = 20
 		for i := range clients {
@@ -370,7 +370,7 @@ func TestObserve_withoutAcksOfClientsThatHangUpAtOnce(t *testing.T) {
 }
 
 func TestObserve_whatWasDoneThoughTheClientNeverHears(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		n := observe(t, b)
 		b.DropAfter(fakebroker.Scope{APIs: produces})
 		if err := oneShot(t, b, kgo.ClientID("p")).ProduceSync(within(t), &kgo.Record{Topic: "orders", Value: []byte("0")}).FirstErr(); err == nil {
@@ -389,7 +389,7 @@ func TestObserve_whatWasDoneThoughTheClientNeverHears(t *testing.T) {
 }
 
 func TestObserve_untilStopped(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		told := 0
 		stop := b.Observe(fakebroker.Observer{Produced: func(fakebroker.Produced) { told++ }})
 		cl := client(t, b)
@@ -403,11 +403,11 @@ func TestObserve_untilStopped(t *testing.T) {
 }
 
 func TestObserve_offsetsOfATransactionThatIsNotCommitted(t *testing.T) {
-	for name, end := range map[string]func(*testing.T, *fakebroker.Broker, *kgo.Client){
-		"aborted": func(t *testing.T, _ *fakebroker.Broker, first *kgo.Client) {
+	for name, end := range map[string]func(*testing.T, scene, *kgo.Client){
+		"aborted": func(t *testing.T, _ scene, first *kgo.Client) {
 			noError(t, first.EndTransaction(within(t), kgo.TryAbort))
 		},
-		"fenced": func(t *testing.T, b *fakebroker.Broker, _ *kgo.Client) {
+		"fenced": func(t *testing.T, b scene, _ *kgo.Client) {
 			second := client(t, b, kgo.TransactionalID("tx"))
 			noError(t, second.BeginTransaction())
 			produce(t, second, "orders", 0, 1)
@@ -415,7 +415,7 @@ func TestObserve_offsetsOfATransactionThatIsNotCommitted(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+			onEach(t, orders(1), func(t *testing.T, b scene) {
 				n := observe(t, b)
 				first := client(t, b, kgo.TransactionalID("tx"))
 				noError(t, first.BeginTransaction())
@@ -434,7 +434,7 @@ func TestObserve_offsetsOfATransactionThatIsNotCommitted(t *testing.T) {
 }
 
 // commitIn commits an offset in the transaction of a client.
-func commitIn(t *testing.T, b *fakebroker.Broker, cl *kgo.Client) {
+func commitIn(t *testing.T, b scene, cl *kgo.Client) {
 	t.Helper()
 	id, epoch, err := cl.ProducerID(within(t))
 	noError(t, err)

@@ -12,12 +12,12 @@ import (
 
 // confirmProduced has brokers say what became of records produced with acks=0, for
 // those who are told of it.
-func (b *Broker) confirmProduced() wire.Rule {
+func (tr *traffic) confirmProduced() wire.Rule {
 	return wire.Rule{
 		Name: "confirm what is produced with acks=0",
 		Keys: wire.Keys(kmsg.Produce),
 		Wants: func(h wire.Header) bool {
-			return h.Silent && (b.observers.acts.Load() || b.observers.faults.Load())
+			return h.Silent && (tr.observers.acts.Load() || tr.observers.faults.Load())
 		},
 		Request: func(x *wire.Exchange) { x.Confirm() },
 	}
@@ -25,7 +25,7 @@ func (b *Broker) confirmProduced() wire.Rule {
 
 // observeActs tells what brokers have done. It comes before any fault, because a
 // client that never hears of it does not undo it.
-func (b *Broker) observeActs() wire.Rule {
+func (tr *traffic) observeActs() wire.Rule {
 	api := wire.Keys(
 		kmsg.Produce, kmsg.OffsetCommit, kmsg.TxnOffsetCommit, kmsg.EndTxn, kmsg.InitProducerID,
 		kmsg.ShareFetch, kmsg.ShareAcknowledge,
@@ -34,7 +34,7 @@ func (b *Broker) observeActs() wire.Rule {
 	return wire.Rule{
 		Name:  "observe what brokers do",
 		Keys:  api,
-		Wants: func(wire.Header) bool { return b.observers.acts.Load() },
+		Wants: func(wire.Header) bool { return tr.observers.acts.Load() },
 		Answer: func(x *wire.Exchange) {
 			r, err := x.Request()
 			if err != nil {
@@ -46,35 +46,35 @@ func (b *Broker) observeActs() wire.Rule {
 			}
 			switch req := r.(type) {
 			case *kmsg.ProduceRequest:
-				b.observeProduce(x, req, resp.(*kmsg.ProduceResponse))
+				tr.observeProduce(x, req, resp.(*kmsg.ProduceResponse))
 			case *kmsg.OffsetCommitRequest:
-				b.observeCommit(x, req, resp.(*kmsg.OffsetCommitResponse))
+				tr.observeCommit(x, req, resp.(*kmsg.OffsetCommitResponse))
 			case *kmsg.TxnOffsetCommitRequest:
-				b.observeTxnCommit(x, req, resp.(*kmsg.TxnOffsetCommitResponse))
+				tr.observeTxnCommit(x, req, resp.(*kmsg.TxnOffsetCommitResponse))
 			case *kmsg.EndTxnRequest:
 				if resp.(*kmsg.EndTxnResponse).ErrorCode == 0 {
-					b.observeEnd(x, req)
+					tr.observeEnd(x, req)
 				}
 			case *kmsg.InitProducerIDRequest:
 				if resp.(*kmsg.InitProducerIDResponse).ErrorCode == 0 && req.TransactionalID != nil {
-					b.observers.take(*req.TransactionalID) // what was open is aborted
+					tr.observers.take(*req.TransactionalID) // what was open is aborted
 				}
 			case *kmsg.ShareFetchRequest:
-				b.observeShareFetch(x, req, resp.(*kmsg.ShareFetchResponse))
+				tr.observeShareFetch(x, req, resp.(*kmsg.ShareFetchResponse))
 			case *kmsg.JoinGroupRequest:
 				if resp := resp.(*kmsg.JoinGroupResponse); resp.ErrorCode == 0 {
-					b.observeJoin(x, req.Group, resp.MemberID)
+					tr.observeJoin(x, req.Group, resp.MemberID)
 				}
 			case *kmsg.ConsumerGroupHeartbeatRequest:
 				if resp := resp.(*kmsg.ConsumerGroupHeartbeatResponse); resp.ErrorCode == 0 && req.MemberEpoch == 0 {
-					b.observeJoin(x, req.Group, cmp.Or(memberID(resp.MemberID), req.MemberID))
+					tr.observeJoin(x, req.Group, cmp.Or(memberID(resp.MemberID), req.MemberID))
 				}
 			case *kmsg.ShareGroupHeartbeatRequest:
 				if resp := resp.(*kmsg.ShareGroupHeartbeatResponse); resp.ErrorCode == 0 && req.MemberEpoch == 0 {
-					b.observeJoin(x, req.GroupID, cmp.Or(memberID(resp.MemberID), req.MemberID))
+					tr.observeJoin(x, req.GroupID, cmp.Or(memberID(resp.MemberID), req.MemberID))
 				}
 			case *kmsg.ShareAcknowledgeRequest:
-				b.observeAcknowledge(x, req, resp.(*kmsg.ShareAcknowledgeResponse))
+				tr.observeAcknowledge(x, req, resp.(*kmsg.ShareAcknowledgeResponse))
 			}
 		},
 	}
@@ -83,11 +83,11 @@ func (b *Broker) observeActs() wire.Rule {
 // hurryAcknowledged has brokers say at once what became of acknowledgements that
 // come with a ShareFetch: they act on them at once, and may take as long as the
 // client would wait for records to say so.
-func (b *Broker) hurryAcknowledged() wire.Rule {
+func (tr *traffic) hurryAcknowledged() wire.Rule {
 	return wire.Rule{
 		Name:  "do not wait for records behind acknowledgements",
 		Keys:  wire.Keys(kmsg.ShareFetch),
-		Wants: func(wire.Header) bool { return b.observers.acts.Load() },
+		Wants: func(wire.Header) bool { return tr.observers.acts.Load() },
 		Request: func(x *wire.Exchange) {
 			r, err := x.Request()
 			if err != nil {
@@ -116,7 +116,7 @@ type partitionOf struct {
 	partition int32
 }
 
-func (b *Broker) observeProduce(x *wire.Exchange, req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) {
+func (tr *traffic) observeProduce(x *wire.Exchange, req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) {
 	answers := make(map[partitionOf]kmsg.ProduceResponseTopicPartition)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
@@ -129,21 +129,21 @@ func (b *Broker) observeProduce(x *wire.Exchange, req *kmsg.ProduceRequest, resp
 			if !answered || a.ErrorCode != 0 || a.BaseOffset < 0 {
 				continue
 			}
-			what := Produced{ClientID: x.ClientID, Remote: remote(x), Broker: b.id(x.Node), Partition: p.Partition, Offset: a.BaseOffset, batches: p.Records}
+			what := Produced{ClientID: x.ClientID, Remote: remote(x), Broker: tr.behind.id(x.Node), Partition: p.Partition, Offset: a.BaseOffset, batches: p.Records}
 			if a.LogAppendTime >= 0 {
 				what.at = time.UnixMilli(a.LogAppendTime)
 			}
 			if req.TransactionID != nil {
 				what.TransactionalID = *req.TransactionID
 			}
-			if what.Topic = b.observedTopic(t.Topic, t.TopicID); what.Topic != "" {
-				tell(&b.observers, func(o *Observer) func(Produced) { return o.Produced }, what)
+			if what.Topic = tr.observedTopic(t.Topic, t.TopicID); what.Topic != "" {
+				tell(&tr.observers, func(o *Observer) func(Produced) { return o.Produced }, what)
 			}
 		}
 	}
 }
 
-func (b *Broker) observeCommit(x *wire.Exchange, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) {
+func (tr *traffic) observeCommit(x *wire.Exchange, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) {
 	done := make(map[partitionOf]bool)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
@@ -157,23 +157,23 @@ func (b *Broker) observeCommit(x *wire.Exchange, req *kmsg.OffsetCommitRequest, 
 			}
 			what := Committed{
 				ClientID: x.ClientID, Remote: remote(x), Group: req.Group, MemberID: req.MemberID, Generation: req.Generation,
-				Topic: b.observedTopic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch,
+				Topic: tr.observedTopic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch,
 			}
 			if p.Metadata != nil {
 				what.Metadata = *p.Metadata
 			}
-			tell(&b.observers, func(o *Observer) func(Committed) { return o.Committed }, what)
+			tell(&tr.observers, func(o *Observer) func(Committed) { return o.Committed }, what)
 		}
 	}
 }
 
-func (b *Broker) observeJoin(x *wire.Exchange, group, member string) {
-	tell(&b.observers, func(o *Observer) func(Joined) { return o.Joined },
+func (tr *traffic) observeJoin(x *wire.Exchange, group, member string) {
+	tell(&tr.observers, func(o *Observer) func(Joined) { return o.Joined },
 		Joined{ClientID: x.ClientID, Remote: remote(x), Group: group, MemberID: member})
 }
 
 // observeTxnCommit keeps the offsets of a transaction until it ends.
-func (b *Broker) observeTxnCommit(x *wire.Exchange, req *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnOffsetCommitResponse) {
+func (tr *traffic) observeTxnCommit(x *wire.Exchange, req *kmsg.TxnOffsetCommitRequest, resp *kmsg.TxnOffsetCommitResponse) {
 	done := make(map[partitionOf]bool)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
@@ -188,7 +188,7 @@ func (b *Broker) observeTxnCommit(x *wire.Exchange, req *kmsg.TxnOffsetCommitReq
 			}
 			what := Committed{
 				ClientID: x.ClientID, Remote: remote(x), Group: req.Group, MemberID: req.MemberID, Generation: req.Generation,
-				Topic: b.observedTopic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, TransactionalID: req.TransactionalID,
+				Topic: tr.observedTopic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, TransactionalID: req.TransactionalID,
 			}
 			if p.Metadata != nil {
 				what.Metadata = *p.Metadata
@@ -196,7 +196,7 @@ func (b *Broker) observeTxnCommit(x *wire.Exchange, req *kmsg.TxnOffsetCommitReq
 			all = append(all, what)
 		}
 	}
-	o := &b.observers
+	o := &tr.observers
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.pending == nil {
@@ -214,18 +214,18 @@ func (o *observers) take(transactionalID string) []Committed {
 	return all
 }
 
-func (b *Broker) observeEnd(x *wire.Exchange, req *kmsg.EndTxnRequest) {
-	offsets := b.observers.take(req.TransactionalID)
+func (tr *traffic) observeEnd(x *wire.Exchange, req *kmsg.EndTxnRequest) {
+	offsets := tr.observers.take(req.TransactionalID)
 	if req.Commit {
 		for _, c := range offsets {
-			tell(&b.observers, func(o *Observer) func(Committed) { return o.Committed }, c)
+			tell(&tr.observers, func(o *Observer) func(Committed) { return o.Committed }, c)
 		}
 	}
-	tell(&b.observers, func(o *Observer) func(TransactionEnd) { return o.Ended },
+	tell(&tr.observers, func(o *Observer) func(TransactionEnd) { return o.Ended },
 		TransactionEnd{ClientID: x.ClientID, Remote: remote(x), TransactionalID: req.TransactionalID, Committed: req.Commit})
 }
 
-func (b *Broker) observeShareFetch(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) {
+func (tr *traffic) observeShareFetch(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) {
 	refused := make(map[partitionOf]bool)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
@@ -238,13 +238,13 @@ func (b *Broker) observeShareFetch(x *wire.Exchange, req *kmsg.ShareFetchRequest
 				continue
 			}
 			for _, a := range p.AcknowledgementBatches {
-				b.observeShare(x, req.GroupID, req.MemberID, t.TopicID, p.Partition, a.FirstOffset, a.LastOffset, a.AcknowledgeTypes)
+				tr.observeShare(x, req.GroupID, req.MemberID, t.TopicID, p.Partition, a.FirstOffset, a.LastOffset, a.AcknowledgeTypes)
 			}
 		}
 	}
 }
 
-func (b *Broker) observeAcknowledge(x *wire.Exchange, req *kmsg.ShareAcknowledgeRequest, resp *kmsg.ShareAcknowledgeResponse) {
+func (tr *traffic) observeAcknowledge(x *wire.Exchange, req *kmsg.ShareAcknowledgeRequest, resp *kmsg.ShareAcknowledgeResponse) {
 	refused := make(map[partitionOf]bool)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
@@ -257,7 +257,7 @@ func (b *Broker) observeAcknowledge(x *wire.Exchange, req *kmsg.ShareAcknowledge
 				continue
 			}
 			for _, a := range p.AcknowledgementBatches {
-				b.observeShare(x, req.GroupID, req.MemberID, t.TopicID, p.Partition, a.FirstOffset, a.LastOffset, a.AcknowledgeTypes)
+				tr.observeShare(x, req.GroupID, req.MemberID, t.TopicID, p.Partition, a.FirstOffset, a.LastOffset, a.AcknowledgeTypes)
 			}
 		}
 	}
@@ -276,8 +276,8 @@ func acknowledges(req *kmsg.ShareFetchRequest) bool {
 
 // observeShare tells acknowledgements; types has one for all records, or one for
 // each.
-func (b *Broker) observeShare(x *wire.Exchange, group, member *string, id [16]byte, partition int32, first, last int64, types []int8) {
-	what := Acknowledged{ClientID: x.ClientID, Remote: remote(x), Topic: b.observedTopic("", id), Partition: partition}
+func (tr *traffic) observeShare(x *wire.Exchange, group, member *string, id [16]byte, partition int32, first, last int64, types []int8) {
+	what := Acknowledged{ClientID: x.ClientID, Remote: remote(x), Topic: tr.observedTopic("", id), Partition: partition}
 	if group != nil {
 		what.Group = *group
 	}
@@ -294,18 +294,18 @@ func (b *Broker) observeShare(x *wire.Exchange, group, member *string, id [16]by
 		if len(types) == 1 {
 			what.Last = last
 		}
-		tell(&b.observers, each, what)
+		tell(&tr.observers, each, what)
 		i = end
 	}
 }
 
 // observeFetches tells what clients were sent, when it was.
-func (b *Broker) observeFetches() wire.Rule {
+func (tr *traffic) observeFetches() wire.Rule {
 	api := wire.Keys(kmsg.Fetch, kmsg.ShareFetch)
 	return wire.Rule{
 		Name:  "observe what clients are sent",
 		Keys:  api,
-		Wants: func(wire.Header) bool { return b.observers.fetches.Load() },
+		Wants: func(wire.Header) bool { return tr.observers.fetches.Load() },
 		Sending: func(x *wire.Exchange) {
 			r, err := x.Request()
 			if err != nil {
@@ -317,9 +317,9 @@ func (b *Broker) observeFetches() wire.Rule {
 			}
 			switch req := r.(type) {
 			case *kmsg.FetchRequest:
-				b.observeFetch(x, req, resp.(*kmsg.FetchResponse))
+				tr.observeFetch(x, req, resp.(*kmsg.FetchResponse))
 			case *kmsg.ShareFetchRequest:
-				b.observeShared(x, req, resp.(*kmsg.ShareFetchResponse))
+				tr.observeShared(x, req, resp.(*kmsg.ShareFetchResponse))
 			}
 		},
 	}
@@ -376,18 +376,18 @@ func (o *observers) offsetsFor(node int32, req *kmsg.FetchRequest, resp *kmsg.Fe
 	return known
 }
 
-func (b *Broker) observeFetch(x *wire.Exchange, req *kmsg.FetchRequest, resp *kmsg.FetchResponse) {
-	offsets := b.observers.offsetsFor(x.Node, req, resp)
+func (tr *traffic) observeFetch(x *wire.Exchange, req *kmsg.FetchRequest, resp *kmsg.FetchResponse) {
+	offsets := tr.observers.offsetsFor(x.Node, req, resp)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			first, next := span(p.RecordBatches)
 			first = max(first, offsets[partitionOf{t.Topic, t.TopicID, p.Partition}])
-			topic := b.observedTopic(t.Topic, t.TopicID)
+			topic := tr.observedTopic(t.Topic, t.TopicID)
 			if p.ErrorCode != 0 || next <= first || topic == "" {
 				continue
 			}
-			tell(&b.observers, func(o *Observer) func(Fetched) { return o.Fetched }, Fetched{
-				ClientID: x.ClientID, Remote: remote(x), Broker: b.id(x.Node), Topic: topic, Partition: p.Partition,
+			tell(&tr.observers, func(o *Observer) func(Fetched) { return o.Fetched }, Fetched{
+				ClientID: x.ClientID, Remote: remote(x), Broker: tr.behind.id(x.Node), Topic: topic, Partition: p.Partition,
 				Offset: first, Next: next, HighWatermark: p.HighWatermark, ReadCommitted: req.IsolationLevel == 1,
 				batches: p.RecordBatches, aborted: p.AbortedTransactions,
 			})
@@ -395,19 +395,19 @@ func (b *Broker) observeFetch(x *wire.Exchange, req *kmsg.FetchRequest, resp *km
 	}
 }
 
-func (b *Broker) observeShared(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) {
+func (tr *traffic) observeShared(x *wire.Exchange, req *kmsg.ShareFetchRequest, resp *kmsg.ShareFetchResponse) {
 	group := ""
 	if req.GroupID != nil {
 		group = *req.GroupID
 	}
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
-			topic := b.observedTopic("", t.TopicID)
+			topic := tr.observedTopic("", t.TopicID)
 			if p.ErrorCode != 0 || len(p.AcquiredRecords) == 0 || topic == "" {
 				continue
 			}
-			tell(&b.observers, func(o *Observer) func(Fetched) { return o.Fetched }, Fetched{
-				ClientID: x.ClientID, Remote: remote(x), Broker: b.id(x.Node), Group: group, Topic: topic, Partition: p.Partition,
+			tell(&tr.observers, func(o *Observer) func(Fetched) { return o.Fetched }, Fetched{
+				ClientID: x.ClientID, Remote: remote(x), Broker: tr.behind.id(x.Node), Group: group, Topic: topic, Partition: p.Partition,
 				Offset: p.AcquiredRecords[0].FirstOffset, Next: p.AcquiredRecords[len(p.AcquiredRecords)-1].LastOffset + 1, HighWatermark: -1,
 				batches: p.Records, acquired: p.AcquiredRecords,
 			})
@@ -430,18 +430,18 @@ func span(batches []byte) (first, next int64) {
 }
 
 // observedTopic is a topic's name, by its id where a version has that alone.
-func (b *Broker) observedTopic(name string, id [16]byte) string {
+func (tr *traffic) observedTopic(name string, id [16]byte) string {
 	if name != "" || id == ([16]byte{}) {
 		return name
 	}
-	o := &b.observers
+	o := &tr.observers
 	o.mu.Lock()
 	name = o.names[id]
 	o.mu.Unlock()
 	if name != "" {
 		return name
 	}
-	if name = b.topicByID(id); name != "" {
+	if name = tr.behind.topicByID(id); name != "" {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.names == nil {

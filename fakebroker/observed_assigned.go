@@ -10,12 +10,12 @@ import (
 
 // observeAssignments tells what groups give their members. Heartbeats, of which
 // there are many, repeat no assignment that a member has.
-func (b *Broker) observeAssignments() wire.Rule {
+func (tr *traffic) observeAssignments() wire.Rule {
 	api := wire.Keys(kmsg.SyncGroup, kmsg.ConsumerGroupHeartbeat, kmsg.ShareGroupHeartbeat)
 	return wire.Rule{
 		Name:  "observe what members are assigned",
 		Keys:  api,
-		Wants: func(wire.Header) bool { return b.observers.assignments.Load() },
+		Wants: func(wire.Header) bool { return tr.observers.assignments.Load() },
 		Answer: func(x *wire.Exchange) {
 			r, err := x.Request()
 			if err != nil {
@@ -43,7 +43,7 @@ func (b *Broker) observeAssignments() wire.Rule {
 				}
 				what.Group, what.MemberID, what.Epoch = r.(*kmsg.ConsumerGroupHeartbeatRequest).Group, memberID(resp.MemberID), resp.MemberEpoch
 				for _, t := range resp.Assignment.Topics {
-					what.Partitions[b.observedTopic("", t.TopicID)] = slices.Clone(t.Partitions)
+					what.Partitions[tr.observedTopic("", t.TopicID)] = slices.Clone(t.Partitions)
 				}
 			case *kmsg.ShareGroupHeartbeatResponse:
 				if resp.ErrorCode != 0 || resp.Assignment == nil {
@@ -51,10 +51,10 @@ func (b *Broker) observeAssignments() wire.Rule {
 				}
 				what.Group, what.MemberID, what.Epoch = r.(*kmsg.ShareGroupHeartbeatRequest).GroupID, memberID(resp.MemberID), resp.MemberEpoch
 				for _, t := range resp.Assignment.TopicPartitions {
-					what.Partitions[b.observedTopic("", t.TopicID)] = slices.Clone(t.Partitions)
+					what.Partitions[tr.observedTopic("", t.TopicID)] = slices.Clone(t.Partitions)
 				}
 			}
-			tell(&b.observers, func(o *Observer) func(Assignment) { return o.Assigned }, what)
+			tell(&tr.observers, func(o *Observer) func(Assignment) { return o.Assigned }, what)
 		},
 	}
 }

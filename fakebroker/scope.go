@@ -10,7 +10,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"example.com/kafkatest/fakebroker/internal/kafkaname"
-	"example.com/kafkatest/fakebroker/wire"
 )
 
 // Scope says which requests a fault is for: those that match every field that is
@@ -76,14 +75,6 @@ func (s Scope) String() string {
 		return "everything"
 	}
 	return strings.Join(parts, ", ")
-}
-
-// wants is the part of the scope that a header answers.
-func (s Scope) wants() func(wire.Header) bool {
-	api := wire.Keys(s.APIs...)
-	return func(h wire.Header) bool {
-		return api.Has(h.Key) && s.hasClient(h.ClientID) && s.hasBroker(h.Node)
-	}
 }
 
 func (s Scope) hasClient(id string) bool { return s.ClientID == "" || s.ClientID == id }

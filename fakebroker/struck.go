@@ -38,8 +38,8 @@ type FaultEvent struct {
 	Broker   int32    // node id; -1 when none is known
 }
 
-func (b *Broker) newFault(name string, count int) *Fault {
-	return &Fault{name: name, told: &b.observers, count: count, clear: func() {}}
+func (tr *traffic) newFault(name string, count int) *Fault {
+	return &Fault{name: name, told: &tr.observers, count: count, clear: func() {}}
 }
 
 // begin tells that a fault has begun, and returns it.
@@ -57,8 +57,8 @@ func (f *Fault) tell(e FaultEvent) {
 }
 
 // struckRequest tells of a request. It is not for the goroutine of the cluster.
-func (b *Broker) struckRequest(f *Fault, x *wire.Exchange) {
-	f.tell(FaultEvent{Phase: FaultStruck, API: x.Key, ClientID: x.ClientID, Remote: remote(x), Broker: b.id(x.Node)})
+func (tr *traffic) struckRequest(f *Fault, x *wire.Exchange) {
+	f.tell(FaultEvent{Phase: FaultStruck, API: x.Key, ClientID: x.ClientID, Remote: remote(x), Broker: tr.behind.id(x.Node)})
 }
 
 // refusals is how many requests the cluster has refused whose answers nobody has
@@ -79,7 +79,7 @@ func (r *refusals) none(h wire.Header) bool { return r[h.Key].Load() <= 0 }
 // tellRefusals tells of what the cluster has refused for a fault when the answer
 // passes: one of the scope that has the error.
 func (b *Broker) tellRefusals(f *Fault, r *refusals, with *kerr.Error, s Scope) (remove func()) {
-	wants := s.wants()
+	wants := b.wants(s)
 	return b.rules.Add(wire.Rule{
 		Name:       "observe: " + f.name,
 		Wants:      func(h wire.Header) bool { return b.observers.faults.Load() && wants(h) },

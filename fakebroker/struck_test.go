@@ -21,12 +21,12 @@ type faultNotes struct {
 	all []fakebroker.FaultEvent
 }
 
-func observeFaults(t *testing.T, b *fakebroker.Broker) *faultNotes {
+func observeFaults(t *testing.T, b scene) *faultNotes {
 	t.Helper()
 	n := &faultNotes{}
 	t.Cleanup(b.Observe(fakebroker.Observer{Fault: func(e fakebroker.FaultEvent) {
 		b.Topics()
-		b.Nodes()
+		b.wired.Addrs()
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.all = append(n.all, e)
@@ -55,15 +55,15 @@ func (n *faultNotes) told() string {
 
 func TestObserver_hearsOfStrikes(t *testing.T) {
 	scope := fakebroker.Scope{APIs: produces, Topic: "orders", Count: 2}
-	for name, fault := range map[string]func(*fakebroker.Broker) *fakebroker.Fault{
-		"refuse %s with NOT_ENOUGH_REPLICAS": func(b *fakebroker.Broker) *fakebroker.Fault { return b.Refuse(kerr.NotEnoughReplicas, scope) },
-		"delay %s by 1ms":                    func(b *fakebroker.Broker) *fakebroker.Fault { return b.Delay(time.Millisecond, scope) },
-		"drop the connection before %s":      func(b *fakebroker.Broker) *fakebroker.Fault { return b.DropBefore(scope) },
-		"drop the connection after %s":       func(b *fakebroker.Broker) *fakebroker.Fault { return b.DropAfter(scope) },
+	for name, fault := range map[string]func(scene) *fakebroker.Fault{
+		"refuse %s with NOT_ENOUGH_REPLICAS": func(b scene) *fakebroker.Fault { return b.Refuse(kerr.NotEnoughReplicas, scope) },
+		"delay %s by 1ms":                    func(b scene) *fakebroker.Fault { return b.Delay(time.Millisecond, scope) },
+		"drop the connection before %s":      func(b scene) *fakebroker.Fault { return b.DropBefore(scope) },
+		"drop the connection after %s":       func(b scene) *fakebroker.Fault { return b.DropAfter(scope) },
 	} {
 		t.Run(strings.Fields(name)[0]+" "+strings.Fields(name)[len(strings.Fields(name))-2], func(t *testing.T) {
 			needsTag(t)
-			onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+			onEach(t, orders(1), func(t *testing.T, b scene) {
 				n := observeFaults(t, b)
 				f := fault(b)
 				cl := client(t, b, kgo.ClientID("c"))
@@ -81,7 +81,7 @@ func TestObserver_hearsOfStrikes(t *testing.T) {
 }
 
 func TestObserver_hearsWhenAFaultIsCleared(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		n := observeFaults(t, b)
 		f := b.Refuse(nil, fakebroker.Scope{APIs: produces})
 		f.Clear()
@@ -91,7 +91,7 @@ func TestObserver_hearsWhenAFaultIsCleared(t *testing.T) {
 }
 
 func TestObserver_hearsNothingOfFaultsThatCanDoNothing(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		n := observeFaults(t, b)
 		for _, f := range []*fakebroker.Fault{
 			b.TakeDown(7), b.MoveLeader("orders", 0, 0), b.MoveCoordinator("g", 7), b.ExpireSession(fakebroker.Scope{}),
@@ -113,7 +113,7 @@ func TestObserver_hearsOfNodesAndLeaders(t *testing.T) {
 		noError(t, err)
 		leader := p[0].Leader
 
-		n := observeFaults(t, b)
+		n := observeFaults(t, scene{b, b})
 		moved := b.MoveLeader("orders", 0, 1-leader)
 		produce(t, cl, "orders", 1, 1)
 		moved.Clear()
@@ -127,7 +127,7 @@ func TestObserver_hearsOfNodesAndLeaders(t *testing.T) {
 }
 
 func TestObserver_hearsOfWhomAFaultCutsOff(t *testing.T) {
-	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
+	onEach(t, orders(1), func(t *testing.T, b scene) {
 		cl := client(t, b, kgo.ClientID("c"))
 		produce(t, cl, "orders", 0, 1)
 		n := observeFaults(t, b)
@@ -143,7 +143,7 @@ func TestObserver_hearsOfTheOldCoordinatorAndOfForgottenTopics(t *testing.T) {
 		cl := client(t, b, kgo.ClientID("c"), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"))
 		eventually(t, "the group is stable", func() bool { g, _ := b.Group("g"); return g.State == "Stable" })
 		was := coordinator(t, cl, 0, "g")
-		n := observeFaults(t, b)
+		n := observeFaults(t, scene{b, b})
 		b.MoveCoordinator("g", 1-was)
 		cl.CommitOffsetsSync(within(t), map[string]map[int32]kgo.EpochOffset{"orders": {0: {Epoch: -1}}}, nil)
 		told := n.told()
@@ -164,7 +164,7 @@ func TestObserver_hearsWhoseSessionWasExpired(t *testing.T) {
 	onBoth(t, orders(1), func(t *testing.T, b *fakebroker.Broker) {
 		client(t, b, kgo.ClientID("c"), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"))
 		eventually(t, "the group is stable", func() bool { g, _ := b.Group("g"); return g.State == "Stable" })
-		n := observeFaults(t, b)
+		n := observeFaults(t, scene{b, b})
 		b.ExpireSession(fakebroker.Scope{Group: "g"}).Clear()
 		equal(t, "told", n.told(), `struck no request of "c" at 0, hits 1`)
 		equal(t, "group", n.all[0].Group, "g")
@@ -178,7 +178,7 @@ func TestObserver_hearsWhatMembersAreAssigned(t *testing.T) {
 		"share":    {kgo.ShareGroup("g"), kgo.ConsumeTopics("orders")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onBoth(t, orders(2), func(t *testing.T, b *fakebroker.Broker) {
+			onEach(t, orders(2), func(t *testing.T, b scene) {
 				var mu sync.Mutex
 				var last fakebroker.Assignment
 				t.Cleanup(b.Observe(fakebroker.Observer{Assigned: func(a fakebroker.Assignment) {

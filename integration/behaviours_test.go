@@ -4,7 +4,6 @@ package integration
 import (
 	"errors"
 	"maps"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -59,6 +58,9 @@ func TestBehaviours(t *testing.T) {
 // of cluster share one, which is started for the first of them and ends with the
 // test. Behaviours that need what the source has not are skipped.
 func apache(all *testing.T) opener {
+	if kafka.SkipUnlessWanted(all) == kafka.FromExisting {
+		removeLeftovers(all, kafka.Run(all, kafka.Config{}).ClientOptions()...)
+	}
 	clusters := make(map[kind]*kafka.Kafka)
 	return func(t *testing.T, needs brokertest.Needs) brokertest.Cluster {
 		k := kind{nodes: 1, listeners: needs.SASL || needs.TLS || needs.ACLs || needs.AllowEveryone, acls: needs.ACLs, autoCreate: needs.AutoCreate, shortSessions: needs.ShortSessions, allowEveryone: needs.AllowEveryone}
@@ -160,7 +162,7 @@ type kind struct {
 }
 
 func (k kind) config() kafka.Config {
-	c := kafka.Config{Nodes: k.nodes, Properties: map[string]string{"auto.create.topics.enable": strconv.FormatBool(k.autoCreate)}}
+	c := kafka.Config{Nodes: k.nodes, Properties: make(map[string]string)}
 	if k.listeners {
 		c.Users, c.TLS, c.ACLs = []kafka.User{admin, alice}, true, true
 	}
@@ -169,6 +171,9 @@ func (k kind) config() kafka.Config {
 	}
 	if k.allowEveryone {
 		c.Properties["allow.everyone.if.no.acl.found"] = "true"
+	}
+	if k.autoCreate {
+		c.Properties["auto.create.topics.enable"] = "true"
 	}
 	if k.shortSessions {
 		maps.Copy(c.Properties, shortSessions)

@@ -194,7 +194,7 @@ func metricsHaveConfigs(t T, c Cluster) {
 	equal(t, "set", alterConfigs(t, cl, node, false, alterResource(metricsResource, subscription, set("interval.ms", "1000"), set("match", "client_id=a.*"))), []string{"0"})
 	settles(t, cl, node, metricsResource, subscription, "interval.ms=1000 7 [interval.ms=1000 7]")
 	settles(t, cl, node, metricsResource, subscription, "match=client_id=a.* 7 [match=client_id=a.* 7]")
-	equal(t, "listed", slices.Contains(configResources(t, cl, metricsResource), subscription), true)
+	eventually(t, subscription, func() bool { return slices.Contains(configResources(t, cl, metricsResource), subscription) })
 }
 
 // changesAtOnce does not wait for an answer before the next change is asked for, of

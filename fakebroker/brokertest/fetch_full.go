@@ -70,22 +70,27 @@ func fetched(resp *kmsg.FetchResponse, topics ...topicOf) (listed, full []string
 
 const fetchedPartitions = 4
 
-// filledTopics are two topics with a record in each partition but the last.
-func filledTopics(t T, cl *kgo.Client) []topicOf {
+// filledTopics are two topics with a record in each partition but the last, all of
+// them on one broker.
+func filledTopics(t T, cl *kgo.Client) (node int32, topics []topicOf) {
 	t.Helper()
-	var topics []topicOf
+	node = someBroker(t, cl)
 	for range 2 {
-		topic := newTopicOf(t, cl, fetchedPartitions)
+		topic := name("topic")
+		deleteLater(t, cl, topic)
+		create := newTopicRequest(topicToCreate(topic, -1, -1, slices.Repeat([][]int32{{node}}, fetchedPartitions)...))
+		code(t, "creating "+topic, ask[*kmsg.CreateTopicsResponse](t, cl, create).Topics[0].ErrorCode, nil)
+		haveLeaders(t, cl, topic, fetchedPartitions)
 		for p := range int32(fetchedPartitions - 1) {
-			noError(t, cl.ProduceSync(within(t), &kgo.Record{Topic: topic.name, Partition: p, Value: []byte("a")}).FirstErr())
+			noError(t, cl.ProduceSync(within(t), &kgo.Record{Topic: topic, Partition: p, Value: []byte("a")}).FirstErr())
 		}
-		topics = append(topics, topic)
+		topics = append(topics, topicOf{topic, describe(t, cl, topic).TopicID})
 	}
-	return topics
+	return node, topics
 }
 
 func fullFetchListsAll(t T, c Cluster) {
-	topics := filledTopics(t, newClient(t, c))
+	node, topics := filledTopics(t, newClient(t, c))
 	for _, v := range []int16{4, 6, 7, 9, 11, 12, 13, 15, 16, 17, 18} {
 		cl := newClient(t, c, version(kmsg.Fetch, v))
 		missing := topicOf{name("missing"), [16]byte{1, 2, 3}}
@@ -98,7 +103,7 @@ func fullFetchListsAll(t T, c Cluster) {
 			unknown.Partition, unknown.CurrentLeaderEpoch = 9, -1
 			last.Partitions = append(last.Partitions, unknown)
 			req.Topics = append(req.Topics, fetchOf(epoch, 1, missing).Topics...)
-			resp := ask[*kmsg.FetchResponse](t, cl, req)
+			resp := askOf[*kmsg.FetchResponse](t, cl, node, req)
 			code(t, what+"answer", resp.ErrorCode, nil)
 			listed, full := fetched(resp, append(topics, missing)...)
 			noTopic := 3
@@ -126,13 +131,13 @@ func fullFetchListsAll(t T, c Cluster) {
 func sessionHasAll(t T, c Cluster) {
 	for _, v := range []int16{7, 12, 18} {
 		cl := newClient(t, c, version(kmsg.Fetch, v))
-		topics := filledTopics(t, cl)
-		first := ask[*kmsg.FetchResponse](t, cl, fetchOf(0, fetchedPartitions, topics...))
+		node, topics := filledTopics(t, cl)
+		first := askOf[*kmsg.FetchResponse](t, cl, node, fetchOf(0, fetchedPartitions, topics...))
 		code(t, "first answer", first.ErrorCode, nil)
 		_, seen := fetched(first, topics...)
 		next := fetchOf(1, 0)
 		next.SessionID, next.MaxBytes = first.SessionID, 1<<20
-		_, rest := fetched(ask[*kmsg.FetchResponse](t, cl, next), topics...)
+		_, rest := fetched(askOf[*kmsg.FetchResponse](t, cl, node, next), topics...)
 		seen = append(seen, rest...)
 		slices.Sort(seen)
 		equal(t, "partitions with records", slices.Compact(seen), []string{"0-0", "0-1", "0-2", "1-0", "1-1", "1-2"})

@@ -1,6 +1,12 @@
 package wire
 
-import "github.com/twmb/franz-go/pkg/kmsg"
+import (
+	"encoding/binary"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"example.com/kafkatest/fakebroker/wire/shape"
+)
 
 // kind is a request and an answer of an API: each can make the other one. What
 // they make lacks the protocol's defaults, which reading fills in.
@@ -17,6 +23,37 @@ var kinds = func() (all [kmsg.MaxKey + 1]kind) {
 	}
 	return all
 }()
+
+// newest are the versions of [Newest], by key.
+var newest = func() (all [kmsg.MaxKey + 1]int16) {
+	for k := range all {
+		all[k] = -1
+		if kinds[k].request == nil {
+			continue
+		}
+		all[k] = kinds[k].request.MaxVersion()
+		for all[k] >= 0 && new(shape.Walk).Start(kmsg.Key(k), all[k], 0) != nil {
+			all[k]--
+		}
+	}
+	return all
+}()
+
+// Newest is the last version of an API in which requests and answers can be decoded
+// here, and -1 where none can.
+func Newest(key kmsg.Key) int16 {
+	if key < 0 || int(key) >= len(newest) {
+		return -1
+	}
+	return newest[key]
+}
+
+// known reports whether a request, whose header b begins with, can be decoded. Of
+// ApiVersions any version can, because all are answered (KIP-511).
+func known(b []byte) bool {
+	key, version := kmsg.Key(binary.BigEndian.Uint16(b)), int16(binary.BigEndian.Uint16(b[2:]))
+	return key == kmsg.ApiVersions || version <= Newest(key)
+}
 
 func kindOf(key kmsg.Key) kind {
 	if key < 0 || int(key) >= len(kinds) {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -166,6 +167,14 @@ type followed struct {
 func (f followed) Read(p []byte) (int, error)  { return f.session.Read(p) }
 func (f followed) Write(p []byte) (int, error) { return f.session.Write(p) }
 func (f followed) Close() error                { return f.session.HangUp() }
+
+// SetLinger is that of the client's connection, over TCP: see [net.TCPConn].
+func (f followed) SetLinger(seconds int) error {
+	if c, ok := f.Conn.(interface{ SetLinger(int) error }); ok {
+		return c.SetLinger(seconds)
+	}
+	return errors.ErrUnsupported
+}
 
 func (l *Listener) follow(c net.Conn, door int) net.Conn {
 	cfg := l.cfg

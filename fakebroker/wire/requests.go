@@ -134,10 +134,15 @@ func (s *Session) nextRequest(b []byte) error {
 		return err
 	}
 	b = b[frameSize:]
+	if s.cfg.Relays && !known(b) {
+		s.await(awaited{correlation: int32(binary.BigEndian.Uint32(b[4:]))})
+		s.toBroker, s.looked = frameSize+size, frameSize+size // none of it is to be looked at
+		return nil
+	}
 
 	h, body, err := parseRequest(b, s.clientID)
 	var frame []byte
-	if short := errors.Is(err, errShort); size > maxUnread || (short && size > len(b)) {
+	if short := errors.Is(err, errShort); size > maxUnread && !s.cfg.Relays || (short && size > len(b)) {
 		if frame, err = s.wholeFrame(size); err != nil {
 			return err
 		}

@@ -42,6 +42,12 @@ type Config struct {
 	// shown that memory, and a large request is not copied for them.
 	Lends bool
 
+	// Relays says that the broker is another program, which judges for itself. A
+	// request of an API or a version that is not known here (see [Newest]) passes as it
+	// is, seen by no rule, and so does its answer. A long one passes while it is still
+	// arriving, unless a rule is to see it first.
+	Relays bool
+
 	// MaxFrame bounds a request, in bytes; a longer one ends its connection.
 	// Zero means 100 MiB, Kafka's socket.request.max.bytes.
 	MaxFrame int
