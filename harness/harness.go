@@ -99,13 +99,14 @@ import (
 
 // Harness is a test's cluster, its adapters, and what they did. Its methods
 // are for the test's goroutine, because they fail the test themselves; only
-// Adapter and Broker are for handlers, too.
+// Adapter, Broker and Faults are for handlers, too.
 type Harness struct {
 	t      *failing
 	cfg    Config
 	clock  clock
 	broker cluster
 	fake   *fakebroker.Broker // the same, unless that is a Kafka that is there already
+	faults fakebroker.Faults  // between clients and brokers
 	watch  *watch
 	log    *testLog
 
@@ -124,14 +125,22 @@ type Harness struct {
 }
 
 // Broker is the cluster, for its topics, groups and faults. In RunOnKafka there is
-// none that could be looked into or broken, and the test fails.
+// none of the test's own, and the test fails: what can go wrong there, too, is in
+// Faults.
 func (h *Harness) Broker() *fakebroker.Broker {
 	h.t.Helper()
 	if h.fake == nil {
-		h.t.Fatalf("harness: Broker was called on a Kafka that is there already, which cannot be looked into or broken: that is for Run and RunRealTime; Topic, Group and ClientOptions work here, too")
+		h.t.Fatalf("harness: Broker was called on a Kafka that is there already, which cannot be looked into, and whose brokers cannot be taken down or moved: that is for Run and RunRealTime; Faults, Topic, Group and ClientOptions work here, too")
 	}
 	return h.fake
 }
+
+// Faults are what can go wrong between clients and brokers, in every kind of run: so a
+// test that uses no others runs in virtual time and on a Kafka that is there already.
+// They strike clients by the test's own names, the harness's look at the cluster not
+// at all, and end with the test. Members lose their connections by Member.Kill and
+// Member.PauseNetwork.
+func (h *Harness) Faults() fakebroker.Faults { return h.faults }
 
 // Adapter is the adapter that Publish and Subscribe use.
 func (h *Harness) Adapter() *adapter.Adapter {

@@ -34,24 +34,30 @@ type Kafka struct {
 	// Brokers are addresses to start from, HOST:PORT. None means those in
 	// KAFKA_BROKERS, separated by commas.
 	Brokers []string
-	// TLS is what connections are made with. Nil means plain text.
+	// TLS is what connections to brokers are made with, for clients that speak plain
+	// text themselves. Nil means plain text.
 	TLS *tls.Config
 	// Options are for every franz-go client of the test, adapters' included:
 	// kgo.SASL, for one. How to dial is not for them to say. Clients of other makes
-	// have their own.
+	// authenticate by themselves.
 	Options []kgo.Opt
 }
 
 // RunOnKafka is RunRealTime on a Kafka that is there already, which
 // KAFKA_BROKERS=HOST:PORT in the environment names; without that the test is
 // skipped. The body is the same as in Run, as long as it does not call Broker: what
-// breaks a broker, or looks into one, needs one of the test's own.
+// takes brokers down and moves leaders, or looks into them, needs some of the test's own.
 //
-// The test has names of its own there: on the way to the cluster each topic,
+// Clients connect to a proxy in the test (see [fakebroker.Proxy]), by ClientOptions,
+// Env.Brokers or an adapter of the harness: they speak plain text to it, and it speaks
+// TLS to brokers. From there come Faults, and the fates of records in groups of clients
+// that are not adapters.
+//
+// The test has names of its own on the cluster: on the way there each topic,
 // group and transactional id gets a prefix, and on the way back it loses it. So
 // tests run in parallel on a cluster that others use, and see nothing but what is
-// theirs. It takes clients that connect by ClientOptions, by Env.Dial or through an
-// adapter of the harness; others find no topic. Topic names have at most 226 bytes.
+// theirs. Clients that connect past the proxy find no topic. Names of topics have at
+// most 226 bytes.
 // What belongs to a cluster as a whole, as ACLs, quotas, users and the
 // configuration of brokers do, is shared with all others.
 //
@@ -59,9 +65,6 @@ type Kafka struct {
 // it fails if they cannot be; Kafka forgets transactional ids by itself. The prefix
 // is in the test's log. After a process that was killed, delete what begins with
 // "kafkatest-" by hand.
-//
-// Fates are of the records in adapters' groups. Of other clients' the test fails
-// that asks for one; Settle waits for their groups all the same.
 func RunOnKafka(t *testing.T, fn func(t *testing.T, h *Harness)) {
 	t.Helper()
 	Config{}.RunOnKafka(t, fn)
@@ -79,11 +82,17 @@ func (c Config) RunOnKafka(t *testing.T, fn func(t *testing.T, h *Harness)) {
 	}
 	open := func(h *Harness) (cluster, error) {
 		t.Helper()
-		k, err := newKafka(c.Kafka, c.Broker.Topics, h)
-		if err == nil {
-			t.Logf("harness: on the cluster, names begin with %s", k.names.Prefix())
+		observer := h.watch.observer()
+		if c.WithoutFates {
+			observer = fakebroker.Observer{Joined: h.watch.joined, Produced: h.watch.transacts}
 		}
-		return k, err
+		k, err := newKafka(c.Kafka, c.Broker.Topics, h, observer)
+		if err != nil {
+			return nil, err
+		}
+		t.Logf("harness: on the cluster, names begin with %s", k.names.Prefix())
+		h.faults = k.proxy
+		return k, nil
 	}
 	c.realTime(t, "RunOnKafka", open, fn)
 }
@@ -91,8 +100,9 @@ func (c Config) RunOnKafka(t *testing.T, fn func(t *testing.T, h *Harness)) {
 // kafka is a Kafka that is there already, with the eyes of one test.
 type kafka struct {
 	config Kafka
-	names  *own.Names // of the test's clients
-	eyes   *own.Names // the same, of the one below
+	names  *own.Names        // of the test's clients
+	proxy  *fakebroker.Proxy // which they connect to
+	eyes   *own.Names        // the same names, of the client below: it looks past the proxy
 	client *kgo.Client
 	admin  *kadm.Client
 
@@ -107,24 +117,28 @@ type kafka struct {
 // longest is how long anything that is asked of a cluster may take.
 const longest = 30 * time.Second
 
-func newKafka(c Kafka, topics []fakebroker.Topic, h *Harness) (*kafka, error) {
+func newKafka(c Kafka, topics []fakebroker.Topic, h *Harness, observer fakebroker.Observer) (*kafka, error) {
 	var id [6]byte
 	_, _ = rand.Read(id[:]) // which never fails
 	k := &kafka{config: c, kinds: map[string]string{}, ends: map[topicPartition]dataEnd{}, transactional: h.watch.transactions}
 	prefix := "kafkatest-" + hex.EncodeToString(id[:]) + "-"
-	k.names, k.eyes = own.New(prefix, h.watch.rules()...), own.New(prefix)
+	k.names, k.eyes = own.New(prefix), own.New(prefix)
 	var err error
-	if k.client, err = kgo.NewClient(append(k.ClientOptions(), kgo.Dialer(k.dialer(k.eyes)),
-		kgo.ClientID("harness"), kgo.RecordPartitioner(manualOrByKey()), kgo.MetadataMinAge(10*time.Millisecond), kgo.ProducerLinger(0))...); err != nil {
+	if k.proxy, err = fakebroker.StartProxy(fakebroker.ProxyConfig{Brokers: c.Brokers, Dial: k.dialer(k.names)}); err != nil {
 		return nil, err
+	}
+	if k.client, err = kgo.NewClient(slices.Concat(c.Options, []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.Dialer(k.dialer(k.eyes)),
+		kgo.ClientID("harness"), kgo.RecordPartitioner(manualOrByKey()), kgo.MetadataMinAge(10 * time.Millisecond), kgo.ProducerLinger(0)})...); err != nil {
+		return nil, errors.Join(err, k.proxy.Close())
 	}
 	k.admin = kadm.NewClient(k.client)
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
-	if err := k.client.Ping(ctx); err != nil {
+	if err := errors.Join(k.client.Ping(ctx), k.introduce(ctx)); err != nil {
 		k.disconnect()
 		return nil, fmt.Errorf("no Kafka answers at %s, which Config.Kafka or %s names: %w", strings.Join(c.Brokers, ", "), brokersVariable, err)
 	}
+	k.proxy.Observe(observer)
 	for _, topic := range topics {
 		if err := k.CreateTopic(topic); err != nil {
 			return nil, errors.Join(err, k.Close())
@@ -133,24 +147,31 @@ func newKafka(c Kafka, topics []fakebroker.Topic, h *Harness) (*kafka, error) {
 	return k, nil
 }
 
-// Addrs are the brokers' addresses to start from.
-func (k *kafka) Addrs() []string { return k.config.Brokers }
+// introduce has the proxy know all brokers.
+func (k *kafka) introduce(ctx context.Context) error {
+	cl, err := kgo.NewClient(append(k.ClientOptions(), kgo.ClientID("harness"))...)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	return cl.Ping(ctx)
+}
+
+// Addrs are the addresses to start from.
+func (k *kafka) Addrs() []string { return k.proxy.Addrs() }
 
 // ClientOptions are what a client needs to reach it.
 func (k *kafka) ClientOptions() []kgo.Opt {
-	return slices.Concat(k.config.Options, []kgo.Opt{kgo.SeedBrokers(k.config.Brokers...), kgo.Dialer(k.Dial)})
+	return slices.Concat(k.config.Options, k.proxy.ClientOptions())
 }
 
-// Dialer returns Dial.
+// Dialer connects to a broker by an address that clients are told.
 func (k *kafka) Dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
-	return k.Dial
+	return new(net.Dialer).DialContext
 }
 
-// Dial connects to a broker with the test's names.
-func (k *kafka) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return k.dialer(k.names)(ctx, network, addr)
-}
-
+// dialer connects to a broker by an address of its own, and gives what connects the
+// test's names.
 func (k *kafka) dialer(names *own.Names) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		raw, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -175,7 +196,7 @@ func (k *kafka) dialer(names *own.Names) dialFunc {
 // Close cuts off the clients that are left, deletes what the test has made, and
 // says what it could not delete.
 func (k *kafka) Close() error {
-	k.names.Close() // or they would come back to their groups
+	_ = k.proxy.Close() // it returns nil; clients would come back to their groups
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	err := errors.Join(k.deleteGroups(ctx), k.deleteTopics(ctx))
@@ -187,6 +208,8 @@ func (k *kafka) Close() error {
 }
 
 func (k *kafka) disconnect() {
+	_ = k.proxy.Close() // it returns nil
+	k.names.Close()
 	k.client.Close()
 	k.eyes.Close()
 }

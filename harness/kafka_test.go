@@ -241,16 +241,20 @@ var onKafkaFailures = []failure{
 		[]string{"kafka_test.go:", "Broker was called on a Kafka that is there already"},
 	},
 	{
-		"a fate of a plain client on a Kafka",
+		"end on a Kafka with a record that a plain client lost",
 		func(t *testing.T) {
 			existing(t).RunOnKafka(t, func(t *testing.T, h *harness.Harness) {
-				rec := h.Publish(text{topic: "t"})
-				plain(t, h, "reader", kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"))
+				h.CreateTopics("t")
+				cl := plain(t, h, "reader", kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"), kgo.DisableAutoCommit())
+				cl.PauseFetchTopics("t") // before it is assigned
 				h.Group("g").WaitAssigned()
-				h.Fate(rec)
+				rec := h.Publish(text{topic: "t"})
+				cl.CommitOffsetsSync(t.Context(), map[string]map[int32]kgo.EpochOffset{"t": {0: {Epoch: -1, Offset: 1}}}, nil)
+				h.Settle()
+				assertKind(t, harness.Lost, h.Fate(rec))
 			})
 		},
-		[]string{"kafka_test.go:", "t[0]@0 has no fate in group g: on a Kafka that is there already only adapters tell theirs"},
+		[]string{"kafka_test.go:", "t[0]@0 in group g: lost: the group's committed offset passed it, and no handler settled it, never delivered", "reader in g committed t[0] through 1"},
 	},
 	{
 		"a name that is too long with its prefix",

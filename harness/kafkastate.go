@@ -43,21 +43,8 @@ func (k *kafka) lastError() error {
 	return k.err
 }
 
-// Nodes are the brokers.
-func (k *kafka) Nodes() []fakebroker.Node {
-	ctx, cancel := k.asking()
-	defer cancel()
-	brokers, err := k.admin.ListBrokers(ctx)
-	if k.failed(err) {
-		return nil
-	}
-	var out []fakebroker.Node
-	for _, b := range brokers {
-		out = append(out, fakebroker.Node{ID: b.NodeID, Addr: fmt.Sprintf("%s:%d", b.Host, b.Port), Up: true})
-	}
-	slices.SortFunc(out, func(a, b fakebroker.Node) int { return cmp.Compare(a.ID, b.ID) })
-	return out
-}
+// Nodes are the brokers, as clients know them.
+func (k *kafka) Nodes() []fakebroker.Node { return k.proxy.Nodes() }
 
 // NodeIDs are those of the brokers.
 func (k *kafka) NodeIDs() []int32 {

@@ -127,7 +127,7 @@ func (c Config) startBroker(h *Harness) (cluster, error) {
 	} else {
 		b.Observe(h.watch.observer())
 	}
-	h.fake = b
+	h.fake, h.faults = b, b
 	return b, nil
 }
 

@@ -30,21 +30,14 @@ type Names struct {
 	conns  map[*conn]bool
 }
 
-// New makes names that begin with a prefix on the cluster. Rules see requests
-// and answers as the client has them.
-func New(prefix string, rules ...wire.Rule) *Names {
+// New makes names that begin with a prefix on the cluster.
+func New(prefix string) *Names {
 	n := &Names{prefix: prefix, conns: map[*conn]bool{}}
-	// Answers pass the rules in the order of requests, so each way has its own.
 	n.rules.Add(wire.Rule{
-		Name: "take the prefix away", AnswerOnly: true,
-		Wants:  named,
-		Answer: n.answer,
-	})
-	n.rules.Add(rules...)
-	n.rules.Add(wire.Rule{
-		Name:    "put the prefix on",
+		Name:    "names with a prefix",
 		Wants:   named,
 		Request: n.request,
+		Answer:  n.answer,
 	})
 	return n
 }
@@ -73,7 +66,7 @@ func (n *Names) Conn(broker net.Conn) net.Conn {
 		return c
 	}
 	n.conns[c] = true
-	s := wire.NewSession(inner, wire.Config{Rules: &n.rules, Remote: broker.LocalAddr()})
+	s := wire.NewSession(inner, wire.Config{Rules: &n.rules})
 	end := func() {
 		_ = s.Close() // the other side's reason for ending is the client's to hear
 		_ = broker.Close()
