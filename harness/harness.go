@@ -19,7 +19,7 @@
 //
 // Run lives in virtual time: hours of backoff pass in milliseconds. RunRealTime
 // runs the same body on the wall clock and over TCP, and RunOnKafka on a Kafka
-// that is there already. Settle returns when
+// that is there already; Faults break something in all three. Settle returns when
 // nothing more can happen, and knows that from the state of the broker and of
 // the adapters, never from a pause. Fate tells what became of a record, and follows it
 // over retry topics and from the dead-letter topic back. A test fails by itself when a
