@@ -343,7 +343,7 @@ func TestObserve_withoutAcksWhatIsNotAppended(t *testing.T) {
 				eventually(t, "the fault strikes", func() bool { return f.Hits() == 1 })
 				eventually(t, "the strike is told", func() bool { return struck.Load() == 1 })
 				f.Clear()
-				produce(t, cl, "orders", 1, 1)
+				produce(t, silent(t, b), "orders", 1, 1) // the other one may not know yet that it is cut off
 				n.got(&n.produced, `orders/0@0 1 by "p" tx ""`)
 				equal(t, "records", values(t, b, "orders"), []string{"1"})
 			})

@@ -192,6 +192,8 @@ func TestObserver_hearsWhatMembersAreAssigned(t *testing.T) {
 					defer mu.Unlock()
 					return len(last.Partitions["orders"]) == 2
 				})
+				mu.Lock()
+				defer mu.Unlock()
 				equal(t, "who", []string{last.ClientID, last.Group}, []string{"c", "g"})
 				equal(t, "is complete", last.MemberID != "" && last.Remote != "" && last.Epoch > 0, true)
 			})
