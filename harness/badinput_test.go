@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"example.com/kafkatest/adapter"
 	"example.com/kafkatest/harness"
 )
 
@@ -44,6 +45,13 @@ var badInputs = []failure{
 			h.Group("order").WaitAssigned()
 		}),
 		[]string{"badinput_test.go:", "group order has not assigned its partitions: it has no members (groups: orders) after 24h0m0s"},
+	},
+	{
+		"a member whose service cannot be made",
+		inBubble(harness.Config{}, func(_ *testing.T, h *harness.Harness) {
+			h.Start(harness.Consume(adapter.Subscription{Topics: []string{"t"}, Group: "g"}))
+		}),
+		[]string{"badinput_test.go:", `subscribe group "g": Subscription.Handler: is nil`},
 	},
 	{
 		"rebalance a group that is not there",

@@ -112,7 +112,7 @@ type Member struct {
 	stop     context.CancelFunc
 	done     chan struct{}
 	err      error // once done
-	over     bool  // stopped or killed
+	over     bool  // it does not run: stopped, killed, or not started yet
 }
 
 // Start runs an instance of a service, as another process would be: with
@@ -124,7 +124,7 @@ func (h *Harness) Start(service func(Env) Service) *Member {
 	h.refuseInHandler("Start")
 	h.mu.Lock()
 	name := fmt.Sprintf("member %d", len(h.members)+1)
-	m := &Member{h: h, link: newLink(name, h.broker.Dialer()), done: make(chan struct{})}
+	m := &Member{h: h, link: newLink(name, h.broker.Dialer()), done: make(chan struct{}), over: true} // until it runs: to make a service may fail the test
 	m.link.member = true
 	h.members = append(h.members, m)
 	h.links = append(h.links, m.link)
@@ -133,6 +133,7 @@ func (h *Harness) Start(service func(Env) Service) *Member {
 	s := service(Env{Name: name, Brokers: h.broker.Addrs(), Dial: m.link.dial(h.watch, shown), m: m})
 	var ctx context.Context
 	ctx, m.stop = context.WithCancel(context.Background())
+	m.over = false
 	go func() {
 		defer close(m.done)
 		m.err = s.Run(ctx)
