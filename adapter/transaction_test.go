@@ -221,29 +221,45 @@ func TestExactlyOnceHops_aKillBetweenPublishAndCommit(t *testing.T) {
 // its record is not delivered again.
 func TestExactlyOnceHops_aKillAfterTheCommit(t *testing.T) {
 	needsTag(t)
-	processes().Run(t, func(t *testing.T, h *harness.Harness) {
-		var handled list[string]
-		s := hopping(func(_ context.Context, m *adapter.Message) adapter.Result {
-			handled.add(m.Topic)
-			return adapter.Retry(errDown)
+	for name, tc := range map[string]struct {
+		result  adapter.Result
+		handled []string
+		retry   map[string]int
+	}{
+		"of a retry":       {adapter.Retry(errDown), []string{"t", "t.g.retry.1m"}, map[string]int{"v": 1}},
+		"of a dead letter": {adapter.Reject(errDown), []string{"t"}, map[string]int{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			processes().Run(t, func(t *testing.T, h *harness.Harness) {
+				var handled list[string]
+				s := hopping(func(_ context.Context, m *adapter.Message) adapter.Result {
+					handled.add(m.Topic)
+					return tc.result
+				})
+				h.CreateTopics("t")
+				h.Adapter()
+				second := h.NewAdapter() // p2
+				subscribe(t, second, s)
+				h.Settle()
+				scope := api(kmsg.EndTxn)
+				scope.ClientID = "p2"
+				f := h.Broker().DropAfter(scope)
+				rec := h.Publish(event{"t", "k", "v"})
+				until(t, "committed", func() bool { return f.Hits() > 0 })
+				kill(h, "p2", second)
+				subscribe(t, h.NewAdapter(), s)
+				h.Settle()
+				assert.Equal(t, tc.handled, handled.all())
+				assert.Equal(t, tc.retry, readCommitted(t, h, "t.g.retry.1m"))
+				assert.Equal(t, map[string]int{"v": 1}, readCommitted(t, h, "t.g.dlt"))
+				fate := h.Fate(rec)
+				assert.Equal(t, harness.DeadLettered, fate.Kind, fate)
+				assert.Equal(t, len(tc.retry), fate.Hops, fate)
+				assert.Equal(t, "t.g.dlt", fate.Final.Topic)
+				assert.Equal(t, "v", string(fate.Final.Value))
+			})
 		})
-		h.CreateTopics("t")
-		h.Adapter()
-		second := h.NewAdapter() // p2
-		subscribe(t, second, s)
-		h.Settle()
-		scope := api(kmsg.EndTxn)
-		scope.ClientID = "p2"
-		f := h.Broker().DropAfter(scope)
-		h.PublishAll(event{"t", "k", "v"})
-		until(t, "committed", func() bool { return f.Hits() > 0 })
-		kill(h, "p2", second)
-		subscribe(t, h.NewAdapter(), s)
-		h.Settle()
-		assert.Equal(t, []string{"t", "t.g.retry.1m"}, handled.all())
-		assert.Equal(t, map[string]int{"v": 1}, readCommitted(t, h, "t.g.retry.1m"))
-		assert.Equal(t, map[string]int{"v": 1}, readCommitted(t, h, "t.g.dlt"))
-	})
+	}
 }
 
 // A member that was expelled, and has not heard of it, has its transaction refused.

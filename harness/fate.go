@@ -254,7 +254,13 @@ func (h *Harness) follow(group string, r Record, from way) Fate {
 	var f Fate
 	if len(h.watch.subscribed()[group]) > 0 {
 		var next *place
-		if f, next = h.adapterFate(group, r); next != nil {
+		f, next = h.adapterFate(group, r)
+		if at, ok := h.unheard(group, f, from); ok && h.watch.isOwn(group, at.topic) {
+			next = &at
+		} else if ok {
+			f.Kind, f.Final = DeadLettered, recordAt(at)
+		}
+		if next != nil {
 			f.Hops++
 			return f.then(h.follow(group, recordAt(*next), from))
 		}
