@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -66,6 +68,21 @@ func chaosOrders() map[string]adapter.Subscription {
 	return map[string]adapter.Subscription{"ByKey": s, "ByPartition": byPartition, "Unordered with tiers": unordered, "ByKey that hops": hop}
 }
 
+// chaosModes are subscriptions in modes other than a classic group's.
+func chaosModes() map[string]adapter.Subscription {
+	orders := chaosOrders()
+	serverSide, hops, both, share := orders["ByKey"], orders["Unordered with tiers"], orders["Unordered with tiers"], orders["ByKey"]
+	serverSide.Mode, both.Mode, share.Mode = adapter.ServerSide, adapter.ServerSide, adapter.ShareGroup
+	hops.ExactlyOnceHops, both.ExactlyOnceHops = true, true
+	share.Order = adapter.Unordered
+	tiered := share
+	tiered.Retry.Tiers, tiered.Retry.InPlace = hops.Retry.Tiers, 1
+	return map[string]adapter.Subscription{
+		"ServerSide": serverSide, "ExactlyOnceHops": hops, "ExactlyOnceHops and ServerSide": both,
+		"ShareGroup": share, "ShareGroup with tiers": tiered,
+	}
+}
+
 func (c chaos) run(t *testing.T) {
 	needsTag(t)
 	c.runOn(t, harness.Config.Run, time.Second, func(h *harness.Harness, w *witness) { w.observe(h.Broker()) })
@@ -93,7 +110,7 @@ func (c chaos) runOn(t *testing.T, run func(harness.Config, *testing.T, func(*te
 	cfg := harness.Config{Partitions: 6, Broker: fakebroker.Config{Brokers: c.brokers}, Adapter: w.config, MaxEvents: -1, Limit: c.limit}
 	run(cfg, t, func(t *testing.T, h *harness.Harness) {
 		watch(h, w)
-		w.fate, w.records = h.Fate, func(topic string) []harness.Record { return h.Topic(topic).Records() }
+		w.fate, w.records = h.Fate, func(topic string) []harness.Record { return h.Topic(topic).Records(harness.ReadCommitted()) }
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		upTo := func(units int64) time.Duration { return time.Duration(rnd.Int64N(units * int64(unit))) }
 		h.CreateTopics("t")
@@ -125,7 +142,7 @@ func (c chaos) runOn(t *testing.T, run func(harness.Config, *testing.T, func(*te
 		}
 		h.Settle()
 		var repeats func(_, _ *handling) bool
-		if !c.exactly {
+		if !c.exactly && c.sub.Mode != adapter.ShareGroup { // whose attempts are deliveries
 			repeats = func(_, _ *handling) bool { return true }
 		}
 		assert.NoError(t, w.verdict(recs, repeats))
@@ -207,11 +224,18 @@ func (c *crowd) do(move string) {
 // each runs a chaos with each order, or with any one of them where that takes too
 // long.
 func (c chaos) each(t *testing.T) {
+	t.Helper()
+	c.of(t, chaosOrders())
+}
+
+// of is each, with these subscriptions.
+func (c chaos) of(t *testing.T, subscriptions map[string]adapter.Subscription) {
+	t.Helper()
 	// The fake broker expels a member that waits for the others to join for longer
 	// than its session, as Kafka does not.
 	c.options = []kgo.Opt{kgo.RebalanceTimeout(2 * time.Minute), kgo.HeartbeatInterval(30 * time.Second)}
 	one := (testing.Short() || raceDetector) && os.Getenv(chaosSeed) == ""
-	for name, s := range chaosOrders() { // in any order
+	for name, s := range subscriptions { // in any order
 		t.Run(name, func(t *testing.T) {
 			c.sub = s
 			c.run(t)
@@ -224,6 +248,26 @@ func (c chaos) each(t *testing.T) {
 
 func TestChaos_membersComeAndGo(t *testing.T) {
 	chaos{moves: comeAndGo}.each(t)
+}
+
+func TestChaos_membersComeAndGoInOtherModes(t *testing.T) {
+	chaos{moves: comeAndGo}.of(t, chaosModes())
+}
+
+// Not those of share groups: there a fetch whose answer is lost uses up deliveries, and
+// who is disconnected loses its records to others while it works on them (KIP-932).
+func withoutShares() map[string]adapter.Subscription {
+	modes := chaosModes()
+	maps.DeleteFunc(modes, func(_ string, s adapter.Subscription) bool { return s.Mode == adapter.ShareGroup })
+	return modes
+}
+
+func TestChaos_connectionsCutBeforeTheBrokerActedInOtherModes(t *testing.T) {
+	chaos{moves: comeAndGo, records: 4000, fault: cuts((*fakebroker.Broker).DropBefore, ofModes...)}.of(t, withoutShares())
+}
+
+func TestChaos_connectionsCutAfterTheBrokerActedInOtherModes(t *testing.T) {
+	chaos{moves: comeAndGo, records: 4000, fault: cuts((*fakebroker.Broker).DropAfter, ofModes...)}.of(t, withoutShares())
 }
 
 // Without a crash and without a fault, nothing is handled twice.
@@ -267,6 +311,12 @@ func cuts(drop func(*fakebroker.Broker, fakebroker.Scope) *fakebroker.Fault, api
 var ofWork = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.OffsetCommit, kmsg.Metadata}
 
 var ofGroups = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup, kmsg.FindCoordinator}
+
+// What members in other modes ask for, too.
+var ofModes = append([]kmsg.Key{
+	kmsg.ConsumerGroupHeartbeat,
+	kmsg.InitProducerID, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn,
+}, ofGroups...)
 
 func TestChaos_connectionsCutBeforeTheBrokerActed(t *testing.T) {
 	chaos{moves: comeAndGo, fault: cuts((*fakebroker.Broker).DropBefore, ofGroups...)}.each(t)
@@ -315,8 +365,11 @@ func TestRunOnKafka_membersComeAndGo(t *testing.T) {
 		// The least that a broker allows a session by default is 6 seconds.
 		options: []kgo.Opt{kgo.SessionTimeout(6 * time.Second), kgo.RebalanceTimeout(6 * time.Second)},
 	}
-	for name, s := range chaosOrders() {
+	all := chaosOrders()
+	maps.Copy(all, chaosModes())
+	for name, s := range all {
 		s.Retry.MinBackoff, s.Retry.MaxBackoff = 10*time.Millisecond, 100*time.Millisecond
+		s.Retry.Tiers = slices.Clone(s.Retry.Tiers)
 		for i := range s.Retry.Tiers {
 			s.Retry.Tiers[i] /= 100
 		}

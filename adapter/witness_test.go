@@ -275,6 +275,7 @@ func (w *witness) verdict(recs []harness.Record, repeats func(before, again *han
 	w.checkFates(recs)
 	w.checkRepeats(repeats)
 	w.checkOrder()
+	w.checkSharing()
 	w.checkMoves(repeats != nil)
 	if n := len(w.problem); n > 10 {
 		w.problem = append(w.problem[:10], fmt.Sprintf("and %d more", n-10))
@@ -312,9 +313,13 @@ func (w *witness) checkFates(recs []harness.Record) {
 			w.wrong("%v is no dead letter of what was published", r)
 		}
 	}
-	ended := map[string]bool{}
+	ended, unsure := map[string]bool{}, map[string]bool{}
 	for _, r := range w.runs {
 		ended[r.value] = ended[r.value] || r.final
+		// To a share group an attempt that ended with its member is one, whatever it would
+		// have come to.
+		_, dead := w.killed[r.by.member]
+		unsure[r.value] = unsure[r.value] || dead && w.sub.Mode == adapter.ShareGroup
 	}
 	for n, rec := range recs {
 		want := harness.Committed
@@ -326,6 +331,9 @@ func (w *witness) checkFates(recs []harness.Record) {
 				}
 				break
 			}
+		}
+		if unsure[fmt.Sprint(n)] && letters[n] {
+			want = harness.DeadLettered
 		}
 		if letters[n] != (want == harness.DeadLettered) {
 			w.wrong("%v is to be %s, and on the dead-letter topic: %v", rec, want, letters[n])
@@ -362,6 +370,21 @@ func (w *witness) checkRepeats(allowed func(before, again *handling) bool) {
 			}
 		}
 		ran[k] = append(ran[k], r)
+	}
+}
+
+// checkSharing: a record of a share group is with one member at a time.
+func (w *witness) checkSharing() {
+	if w.sub.Mode != adapter.ShareGroup {
+		return
+	}
+	last := map[string]*handling{}
+	for _, r := range w.runs {
+		at := fmt.Sprint(r.place(), " ", r.offset)
+		if before := last[at]; before != nil && !r.cutOff && w.until(before) > r.begin {
+			w.wrong("%v begins while %v runs", r, before)
+		}
+		last[at] = r
 	}
 }
 
@@ -471,7 +494,10 @@ func (w *witness) checkMoves(repeats bool) {
 				continue // whoever gives it up has not run it
 			}
 			k := attempt{r.Header(adapter.HeaderID), r.Header(adapter.HeaderAttempt)}
-			if copies[k]++; copies[k] > len(ran[k]) {
+			if copies[k]++; copies[k] > 1 && w.sub.ExactlyOnceHops {
+				w.wrong("%s has attempt %s of %s %d times for who reads committed", topic, k.n, k.id, copies[k])
+			}
+			if copies[k] > len(ran[k]) {
 				w.wrong("%s has attempt %s of %s %d times, and it ran %d times", topic, k.n, k.id, copies[k], len(ran[k]))
 			}
 		}
