@@ -148,6 +148,14 @@ type Config struct {
 	// Kafka.
 	MaxSessionTimeout time.Duration
 
+	// FirstFetchWait is how long at most a fetch waits for records when it names
+	// partitions that its connection had not fetched before, or comes within that
+	// time after one that did, whatever the client asks. A client learns from where to fetch one partition after the other, and
+	// may send a fetch of the first of them; where the client has it wait for
+	// minutes, the others are not fetched for as long. Whole milliseconds; zero
+	// means as long as the client asks.
+	FirstFetchWait time.Duration
+
 	// Logger gets what the cluster has to say, mostly at debug level. Nil means
 	// nothing is logged.
 	Logger *slog.Logger
@@ -221,6 +229,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if _, err := release(c.AsVersion); err != nil {
 		return c, err
+	}
+	if c.FirstFetchWait < 0 || c.FirstFetchWait%time.Millisecond != 0 {
+		return c, badConfig("FirstFetchWait", "%v is not whole milliseconds; use 0 for as long as clients ask", c.FirstFetchWait)
 	}
 	if c.MaxSessionTimeout < 0 {
 		return c, badConfig("MaxSessionTimeout", "%v is negative; use 0 for the default", c.MaxSessionTimeout)

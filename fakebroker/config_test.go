@@ -45,6 +45,7 @@ func TestStart_saysWhatIsWrongAndLeavesNothingRunning(t *testing.T) {
 		"no user":         {config{SASL: []fakebroker.User{{Mechanism: fakebroker.Plain}}}, "SASL", "choose another"},
 		"no certificate":  {config{TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, "TLS", "no certificate"},
 		"session timeout": {config{MaxSessionTimeout: -1}, "MaxSessionTimeout", "negative"},
+		"first fetch":     {config{FirstFetchWait: time.Microsecond}, "FirstFetchWait", "whole milliseconds"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,9 @@ func (b *Broker) correct() {
 	if b.cfg.AllowEveryone {
 		rules = append(rules, b.allowEveryone())
 	}
+	if b.cfg.FirstFetchWait > 0 {
+		rules = append(rules, b.hurryFirstFetches())
+	}
 	b.rules.Take(append(rules,
 		b.noticeGroups(),
 		b.askController(),

@@ -79,6 +79,7 @@ func (c Config) Run(t *testing.T, fn func(t *testing.T, h *Harness)) {
 		own := c.Broker.BrokerConfig
 		c.Broker.BrokerConfig = maps.Clone(virtualBroker)
 		maps.Copy(c.Broker.BrokerConfig, own)
+		c.Broker.FirstFetchWait = cmp.Or(c.Broker.FirstFetchWait, virtualFirstFetch)
 	}
 	c.Broker.MaxSessionTimeout = max(c.Broker.MaxSessionTimeout, virtualTimings.session)
 	refuseInBubble(t, "Run")

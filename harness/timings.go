@@ -25,6 +25,10 @@ var virtualTimings = timings{
 	idle:      15 * time.Minute,
 }
 
+// virtualFirstFetch is how long a client's first fetch of a partition waits: until
+// the client has nothing more to say, which in virtual time is no time at all.
+const virtualFirstFetch = time.Millisecond
+
 // How often members of groups of KIP-848 and of share groups are heard from, the
 // broker says. A member of a share group tells what became of records with its next fetch,
 // which may be minutes away: records are locked for longer than that. The topics
