@@ -34,6 +34,9 @@ func TestRun_isReadyForEverything(t *testing.T) {
 			t.Logf("ready after %v", time.Since(begun))
 			ctx := within(t)
 			cl := client(t, k.ClientOptions()...)
+			if release, err := k.Release(ctx); err != nil || !strings.HasPrefix(kafka.Version(), release+".") {
+				t.Errorf("release is %q, want that of %s; error %v", release, kafka.Version(), err)
+			}
 			adm := kadm.NewClient(cl)
 			if meta, err := adm.BrokerMetadata(ctx); err != nil || len(meta.Brokers) != max(1, c.Nodes) {
 				t.Fatalf("%d brokers, error %v", len(meta.Brokers), err)
