@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -280,6 +281,29 @@ func TestHop_forgedHeadersAreNotBelieved(t *testing.T) {
 		h.Settle()
 		assert.ElementsMatch(t, []string{retry + "/0/0/g attempt 1, 7", "t/0/0/g attempt 1, 7"}, seen.all())
 	})
+}
+
+// One line for a partition: whoever writes many such records does not fill the log.
+func TestHop_headersOnASourceTopicAreLoggedOnce(t *testing.T) {
+	const line = "headers that are named like the adapter's are not believed here"
+	for own, want := range map[string]int{"retry-mine": 0, adapter.HeaderGroup: 1} {
+		t.Run(own, func(t *testing.T) {
+			var log strings.Builder
+			cfg := harness.Config{Adapter: func(c *adapter.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }}
+			cfg.Run(t, func(t *testing.T, h *harness.Harness) {
+				h.Subscribe(subscription(func(_ context.Context, m *adapter.Message) adapter.Result {
+					_, kept := m.Header(own)
+					assert.True(t, kept)
+					return adapter.Commit()
+				}))
+				for range 3 {
+					h.Publish(placed{event: event{"t", "k", "v"}, headers: []adapter.Header{{Key: "a"}, {Key: own, Value: []byte("g")}}})
+				}
+				h.Settle()
+			})
+			assert.Equal(t, want, strings.Count(log.String(), line), log.String())
+		})
+	}
 }
 
 func TestHop_goesOnAfterAKill(t *testing.T) {

@@ -61,6 +61,7 @@ type lane struct {
 	stopping atomic.Bool // draining is closed
 	done     chan struct{}
 	stuck    atomic.Int32 // handlers that ignore that their context was cancelled
+	foreign  atomic.Bool  // it was told of a source's headers that are not believed
 
 	runner runner
 
@@ -279,6 +280,10 @@ func (l *lane) message(m *Message, r *kgo.Record, cut int) (notBefore time.Time)
 	if l.own.kind == sourceTopic {
 		m.publish(r)
 		m.Group, m.Attempt = l.c.sub.Group, 1
+		if len(m.Headers) > 0 && !l.foreign.Load() && slices.ContainsFunc(m.Headers, func(h Header) bool { return isOwnHeader(h.Key) }) {
+			l.foreign.Store(true)
+			l.log.Warn("headers that are named like the adapter's are not believed here, where anybody can write them: they are left with the record; of other records of the partition this is not told", "offset", r.Offset)
+		}
 	} else {
 		var t trail
 		var err error

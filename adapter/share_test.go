@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -577,6 +578,7 @@ func TestShareGroup_whatItCannotHaveIsRefused(t *testing.T) {
 		h.CreateTopics("t")
 		for field, change := range map[string]func(*adapter.Subscription){
 			"Order":           func(s *adapter.Subscription) { s.Order = adapter.ByKey },
+			"MaxInFlight":     func(s *adapter.Subscription) { s.MaxInFlight = math.MaxInt32 + 1 },
 			"InstanceID":      func(s *adapter.Subscription) { s.InstanceID = "i" },
 			"ExactlyOnceHops": func(s *adapter.Subscription) { s.ExactlyOnceHops = true },
 			"CountBeforeRun":  func(s *adapter.Subscription) { s.CountBeforeRun = true },

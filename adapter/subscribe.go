@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -219,6 +220,8 @@ func (s Subscription) check() error {
 		return bad("Mode", fmt.Sprintf("is %d: want Classic, ServerSide or ShareGroup", s.Mode))
 	case s.Mode == ShareGroup && s.Order != Unordered:
 		return bad("Order", fmt.Sprintf("is %v, which Mode ShareGroup cannot have: any member gets any record, so choose Unordered", s.Order))
+	case s.Mode == ShareGroup && s.MaxInFlight > math.MaxInt32:
+		return bad("MaxInFlight", fmt.Sprintf("is %d: the brokers take a number of 32 bits, %d at most, and so many records at once are not of use", s.MaxInFlight, math.MaxInt32))
 	case s.Mode == ShareGroup && s.ExactlyOnceHops:
 		return bad("ExactlyOnceHops", "is not for Mode ShareGroup: what a share group accepts is no part of a transaction")
 	case s.Mode == ShareGroup && s.CountBeforeRun:
@@ -286,6 +289,10 @@ func (a *Adapter) SubscribeBatch(ctx context.Context, s BatchSubscription) (*Con
 	}
 	if s.Mode == ShareGroup {
 		return nil, &ConfigError{Field: "Subscription.Mode", Problem: "is ShareGroup, which has no batches: what a fetch brings is of no order"}
+	}
+	if len(s.Retry.Tiers) > 0 {
+		return nil, &ConfigError{Field: "Subscription.Retry.Tiers", Problem: fmt.Sprintf(
+			"are %v, and batches never go to retry topics: leave Tiers out, or Subscribe with a Handler and Order Unordered", s.Retry.Tiers)}
 	}
 	return a.subscribe(ctx, subscription{
 		Subscription: Subscription{

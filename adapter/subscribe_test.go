@@ -56,6 +56,13 @@ func TestSubscribe_refusesWhatCannotWork(t *testing.T) {
 		assert.Equal(t, "BatchSubscription.Handler", bad.Field)
 		_, err = h.Adapter().SubscribeBatch(t.Context(), adapter.BatchSubscription{Topics: []string{"t"}, Handler: batches(nil).Handler})
 		require.ErrorAs(t, err, &bad)
+		tiers := batches(func(context.Context, *adapter.Batch) error { return nil })
+		tiers.Retry.Tiers = []time.Duration{time.Minute}
+		_, err = h.Adapter().SubscribeBatch(t.Context(), tiers)
+		require.ErrorAs(t, err, &bad)
+		assert.Equal(t, "Subscription.Retry.Tiers", bad.Field)
+		assert.Contains(t, bad.Problem, "batches never go to retry topics")
+		assert.NotContains(t, bad.Problem, "OnHeldLimit")
 	})
 }
 
