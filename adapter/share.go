@@ -250,6 +250,11 @@ func (s *sharing) acknowledged(results kgo.ShareAckResults) {
 func (s *sharing) end(x *shared, as kgo.AckStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	x.end(as)
+}
+
+// end is sharing.end; the caller holds its mutex.
+func (x *shared) end(as kgo.AckStatus) {
 	if x.ended == 0 {
 		x.ended, x.due, x.blocked = as, time.Time{}, nil
 		x.r.Ack(as)
@@ -470,26 +475,24 @@ func (s *sharing) stop(ctx context.Context) (running int) {
 		return 0
 	case <-ctx.Done():
 	}
-	s.mu.Lock()
-	for _, l := range s.lanes {
-		l.cancel()
-	}
-	var left []*shared
-	var messages []*Message
-	for _, x := range s.round {
-		if x.ended == 0 {
-			left, messages = append(left, x), append(messages, x.m)
+	var left []*Message
+	s.set(func() {
+		for _, x := range s.round {
+			if x.ended != 0 {
+				continue
+			}
+			left = append(left, x.m)
 			if x.running {
 				running++
 			}
+			x.end(kgo.AckRelease) // before the handler can end by its context
 		}
-	}
-	s.mu.Unlock()
-	for i, x := range left {
-		if f := s.c.a.cfg.Trace.Fenced; f != nil {
-			f(messages[i])
+	})
+	s.cancel()
+	if f := s.c.a.cfg.Trace.Fenced; f != nil {
+		for _, m := range left {
+			f(m)
 		}
-		s.end(x, kgo.AckRelease)
 	}
 	return running
 }
