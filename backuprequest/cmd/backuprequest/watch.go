@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -51,6 +52,10 @@ func readerOptions(from map[string]map[int32]kgo.Offset) []kgo.Opt {
 	}
 }
 
+// endsPatience is how long the leader of a partition may take to hear that it is one:
+// until then it does not know a topic that was made just now.
+const endsPatience = 10 * time.Second
+
 // endOffsets asks with a client of its own, because one that consumes is given
 // its offsets when it is made.
 func endOffsets(ctx context.Context, options []kgo.Opt, topics []string) (kadm.ListedOffsets, error) {
@@ -59,14 +64,25 @@ func endOffsets(ctx context.Context, options []kgo.Opt, topics []string) (kadm.L
 		return nil, err
 	}
 	defer client.Close()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topics...)
-	if err == nil {
-		err = ends.Error()
+	admin := kadm.NewClient(client)
+	giveUp := time.Now().Add(endsPatience)
+	for backoff := 10 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
+		ends, err := admin.ListEndOffsets(ctx, topics...)
+		if err == nil {
+			err = ends.Error()
+		}
+		switch {
+		case err == nil:
+			return ends, nil
+		case !kerr.IsRetriable(err) || time.Now().After(giveUp):
+			return nil, fmt.Errorf("find the ends of the topics: %w", err)
+		}
+		select {
+		case <-time.After(backoff):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("find the ends of the topics: %w (the last answer: %w)", ctx.Err(), err)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("find the ends of the topics: %w", err)
-	}
-	return ends, nil
 }
 
 // run hands every record to see, until ctx ends or reading is not allowed.
