@@ -150,10 +150,11 @@ type Config struct {
 
 	// FirstFetchWait is how long at most a fetch waits for records when it names
 	// partitions that its connection had not fetched before, or comes within that
-	// time after one that did, whatever the client asks. A client learns from where to fetch one partition after the other, and
-	// may send a fetch of the first of them; where the client has it wait for
-	// minutes, the others are not fetched for as long. Whole milliseconds; zero
-	// means as long as the client asks.
+	// time after one that did, whatever the client asks. A client learns from where
+	// to fetch one partition after the other, and may send a fetch of the first of
+	// them; where it has that wait for minutes, the others are not fetched for as
+	// long. A fetch that waits already when the client is given a partition is not
+	// cut short. Whole milliseconds; zero means as long as the client asks.
 	FirstFetchWait time.Duration
 
 	// Logger gets what the cluster has to say, mostly at debug level. Nil means

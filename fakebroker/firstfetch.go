@@ -37,8 +37,8 @@ func (b *Broker) hurryFirstFetches() wire.Rule {
 // fetchedKey is where a connection remembers its fetchedPartitions.
 type fetchedKey struct{}
 
-// fetchedPartitions are those that a connection has fetched, and not forgotten since
-// (KIP-227).
+// fetchedPartitions are those of a connection's fetch session, or all that it has
+// fetched where it has none (KIP-227).
 type fetchedPartitions struct {
 	mu    sync.Mutex
 	of    map[partitionOf]struct{}
@@ -51,15 +51,20 @@ type fetchedPartitions struct {
 func (f *fetchedPartitions) isFirst(req *kmsg.FetchRequest, wait time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before := len(f.of)
+	named := f.of
+	if req.SessionEpoch == 0 { // of a new session, whose partitions these are
+		named = make(map[partitionOf]struct{}, len(f.of))
+	}
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
-			f.of[partitionOf{t.Topic, t.TopicID, p.Partition}] = struct{}{}
+			at := partitionOf{t.Topic, t.TopicID, p.Partition}
+			if _, known := f.of[at]; !known {
+				f.added = time.Now()
+			}
+			named[at] = struct{}{}
 		}
 	}
-	if len(f.of) > before {
-		f.added = time.Now()
-	}
+	f.of = named
 	for _, t := range req.ForgottenTopics {
 		for _, p := range t.Partitions {
 			delete(f.of, partitionOf{t.Topic, t.TopicID, p})

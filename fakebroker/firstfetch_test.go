@@ -19,10 +19,10 @@ func TestFirstFetchWait(t *testing.T) {
 		cl := client(t, b)
 		topics, err := kadm.NewClient(cl).ListTopics(t.Context())
 		noError(t, err)
-		fetch := func(wait time.Duration, partitions ...int32) time.Duration {
+		fetch := func(epoch int32, wait time.Duration, partitions ...int32) time.Duration {
 			t.Helper()
 			req := kmsg.NewPtrFetchRequest()
-			req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = int32(wait.Milliseconds()), 1, 1<<20, -1
+			req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = int32(wait.Milliseconds()), 1, 1<<20, epoch
 			topic := kmsg.NewFetchRequestTopic()
 			topic.Topic, topic.TopicID = "orders", topics["orders"].ID
 			for _, p := range partitions {
@@ -39,16 +39,20 @@ func TestFirstFetchWait(t *testing.T) {
 		for i, step := range []struct {
 			partitions []int32
 			asks, want time.Duration
+			epoch      int32
 		}{
-			{[]int32{0}, time.Minute, time.Millisecond},
-			{[]int32{0}, time.Minute, time.Minute},
-			{[]int32{0, 1}, time.Minute, time.Millisecond},
-			{[]int32{1}, time.Minute, time.Minute},
-			{[]int32{2}, 0, 0},
-			{[]int32{1}, time.Minute, time.Millisecond}, // the one before has not waited
-			{[]int32{1}, time.Minute, time.Minute},
+			{[]int32{0}, time.Minute, time.Millisecond, -1},
+			{[]int32{0}, time.Minute, time.Minute, -1},
+			{[]int32{0, 1}, time.Minute, time.Millisecond, -1},
+			{[]int32{1}, time.Minute, time.Minute, -1},
+			{[]int32{2}, 0, 0, -1},
+			{[]int32{1}, time.Minute, time.Millisecond, -1}, // the one before has not waited
+			{[]int32{1}, time.Minute, time.Minute, -1},
+			{[]int32{0, 1}, time.Minute, time.Minute, 0},
+			{[]int32{0}, time.Minute, time.Minute, 0},
+			{[]int32{0, 1}, time.Minute, time.Millisecond, 0}, // the session before did not have it
 		} {
-			if took := fetch(step.asks, step.partitions...); took != step.want {
+			if took := fetch(step.epoch, step.asks, step.partitions...); took != step.want {
 				t.Errorf("step %d: the fetch took %v, want %v", i, took, step.want)
 			}
 		}

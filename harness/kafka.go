@@ -58,6 +58,7 @@ type Kafka struct {
 // tests run in parallel on a cluster that others use, and see nothing but what is
 // theirs. Clients that connect past the proxy find no topic. Names of topics have at
 // most 226 bytes.
+//
 // What belongs to a cluster as a whole, as ACLs, quotas, users and the
 // configuration of brokers do, is shared with all others.
 //

@@ -124,6 +124,11 @@ func newBackup(t *testing.T, k *kafka.Kafka) *backup {
 			t.Fatalf("topic %s is there already, and may be somebody's: run this on a cluster without", name)
 		}
 	}
+	groups, err := b.adm.DescribeGroups(t.Context(), backupGroup)
+	b.must(err)
+	if g := groups[backupGroup]; g.Err == nil && g.State != "Dead" {
+		t.Fatalf("group %s is there already, and may be somebody's: run this on a cluster without", backupGroup)
+	}
 	t.Cleanup(b.clean)
 	return b
 }

@@ -63,8 +63,17 @@ func poll(ctx context.Context, t *testing.T, cl *kgo.Client, n int) {
 	}
 }
 
+// ofItsOwn is a Kafka that nobody else uses: what these tests make has plain names.
+func ofItsOwn(t *testing.T, c kafka.Config) *kafka.Kafka {
+	t.Helper()
+	if kafka.SkipUnlessWanted(t) == kafka.FromExisting {
+		t.Skip("this needs a Kafka that nobody else uses: run it with KAFKATEST_REAL=jars")
+	}
+	return kafka.Run(t, c)
+}
+
 func TestProxy_onSeveralNodes(t *testing.T) {
-	k := kafka.Run(t, kafka.Config{Source: kafka.FromJars, Nodes: 3})
+	k := ofItsOwn(t, kafka.Config{Nodes: 3})
 	p := fakebroker.ProxyConfig{Brokers: k.Addrs()[:1]}.Run(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -170,7 +179,7 @@ func TestProxy_onSeveralNodes(t *testing.T) {
 }
 
 func TestProxy_faultsOfRequests(t *testing.T) {
-	k := kafka.Run(t, kafka.Config{Source: kafka.FromJars})
+	k := ofItsOwn(t, kafka.Config{})
 	p := fakebroker.ProxyConfig{Brokers: k.Addrs()}.Run(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -217,7 +226,7 @@ func TestProxy_faultsOfRequests(t *testing.T) {
 }
 
 func TestProxy_toTLSAndUsers(t *testing.T) {
-	k := kafka.Run(t, kafka.Config{Source: kafka.FromJars, TLS: true, Users: []kafka.User{{Name: "alice", Password: "alice-secret"}}})
+	k := ofItsOwn(t, kafka.Config{TLS: true, Users: []kafka.User{{Name: "alice", Password: "alice-secret"}}})
 	p := fakebroker.ProxyConfig{Brokers: k.SASLTLSAddrs(), TLS: k.TLSConfig()}.Run(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
