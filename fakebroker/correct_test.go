@@ -125,7 +125,8 @@ func config(n brokertest.Needs) fakebroker.Config {
 	if n.ShortSessions {
 		c.BrokerConfig = map[string]string{
 			"group.consumer.session.timeout.ms": "1000", "group.consumer.heartbeat.interval.ms": "100",
-			"group.min.session.timeout.ms": "1000",
+			"group.min.session.timeout.ms":        "1000",
+			"group.share.record.lock.duration.ms": "1000", "group.share.min.record.lock.duration.ms": "1000",
 		}
 	}
 	if n.ACLs || n.AllowEveryone {

@@ -136,10 +136,12 @@ func fake(network fakebroker.Network) opener {
 	}
 }
 
-// shortSessions are the settings of brokers whose members' sessions last a second.
+// shortSessions are the settings of brokers whose members' sessions last a second,
+// and the locks of records of share groups.
 var shortSessions = map[string]string{
 	"group.consumer.session.timeout.ms": "1000", "group.consumer.heartbeat.interval.ms": "100",
-	"group.min.session.timeout.ms": "1000",
+	"group.min.session.timeout.ms":        "1000",
+	"group.share.record.lock.duration.ms": "1000", "group.share.min.record.lock.duration.ms": "1000",
 }
 
 func sasl(opts ...kgo.Opt) *brokertest.SASL {

@@ -49,7 +49,9 @@ type Needs struct {
 
 	// ShortSessions is that the sessions of members of the consumer protocol last a
 	// second (group.consumer.session.timeout.ms), with a heartbeat interval to match,
-	// and that those of classic members may (group.min.session.timeout.ms).
+	// and that those of classic members may (group.min.session.timeout.ms). Locks of
+	// records of share groups last a second, too
+	// (group.share.record.lock.duration.ms).
 	ShortSessions bool
 }
 
@@ -108,6 +110,7 @@ func Behaviours() []Behaviour {
 		listenerBehaviours(),
 		aclBehaviours(),
 		everyoneBehaviours(),
+		faultBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })
 	return all

@@ -17,6 +17,10 @@ func groupBehaviours() []Behaviour {
 		groupDescriptionBehaviours(),
 		streamsBehaviours(),
 		shareBehaviours(),
+		classicGroupBehaviours(),
+		staticMemberBehaviours(),
+		sharedGroupBehaviours(),
+		consumerGroupBehaviours(),
 		[]Behaviour{refusedOnPartitions()},
 	)
 }

@@ -12,6 +12,7 @@ func shareBehaviours() []Behaviour {
 	return slices.Concat(
 		shareFetchBehaviours(),
 		shareMemberBehaviours(),
+		shareRecordBehaviours(),
 		[]Behaviour{
 			{
 				Name:   "share/ShareAcknowledge needs a session",

@@ -69,25 +69,31 @@ func (s *shareSession) beside(c Cluster) *shareSession {
 // acknowledge accepts records by a request of its own.
 func (s *shareSession) acknowledge(epoch int32, first, last int64) {
 	s.t.Helper()
-	req := kmsg.NewPtrShareAcknowledgeRequest()
-	req.GroupID, req.MemberID, req.ShareSessionEpoch = &s.m.group, &s.m.id, epoch
-	rt := kmsg.NewShareAcknowledgeRequestTopic()
-	rt.TopicID = s.topic.id
-	rp := kmsg.NewShareAcknowledgeRequestTopicPartition()
-	batch := kmsg.NewShareAcknowledgeRequestTopicPartitionAcknowledgementBatch()
-	batch.FirstOffset, batch.LastOffset, batch.AcknowledgeTypes = first, last, []int8{1}
-	rp.AcknowledgementBatches = append(rp.AcknowledgementBatches, batch)
-	rt.Partitions = append(rt.Partitions, rp)
-	req.Topics = append(req.Topics, rt)
-	answer, err := s.broker.Request(within(s.t), req)
-	noError(s.t, err)
-	resp := answer.(*kmsg.ShareAcknowledgeResponse)
+	resp := s.acknowledges(epoch, first, last, accept)
 	code(s.t, "acknowledge in epoch "+number(epoch), resp.ErrorCode, nil)
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			code(s.t, "acknowledged partition", p.ErrorCode, nil)
 		}
 	}
+}
+
+// acknowledges asks to settle records, each with its fate or all with one.
+func (s *shareSession) acknowledges(epoch int32, first, last int64, fates ...int8) *kmsg.ShareAcknowledgeResponse {
+	s.t.Helper()
+	req := kmsg.NewPtrShareAcknowledgeRequest()
+	req.GroupID, req.MemberID, req.ShareSessionEpoch = &s.m.group, &s.m.id, epoch
+	rt := kmsg.NewShareAcknowledgeRequestTopic()
+	rt.TopicID = s.topic.id
+	rp := kmsg.NewShareAcknowledgeRequestTopicPartition()
+	batch := kmsg.NewShareAcknowledgeRequestTopicPartitionAcknowledgementBatch()
+	batch.FirstOffset, batch.LastOffset, batch.AcknowledgeTypes = first, last, fates
+	rp.AcknowledgementBatches = append(rp.AcknowledgementBatches, batch)
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	answer, err := s.broker.Request(within(s.t), req)
+	noError(s.t, err)
+	return answer.(*kmsg.ShareAcknowledgeResponse)
 }
 
 // fetch asks for what there is, and acknowledges batches of an answer before.

@@ -12,5 +12,6 @@ func topicBehaviours() []Behaviour {
 		timestampBehaviours(),
 		describeBehaviours(),
 		internalBehaviours(),
+		topicBasicsBehaviours(),
 	)
 }

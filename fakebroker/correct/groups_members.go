@@ -20,8 +20,8 @@ func groupMembers(g coordinators) []Correction {
 				Keys:   wire.Keys(kmsg.Heartbeat, kmsg.SyncGroup, kmsg.LeaveGroup),
 				Answer: answered(g.membersOfUnknownGroups),
 			},
-			Restores:  "GroupCoordinatorService: UNKNOWN_MEMBER_ID, in LeaveGroup from v3 on for each member; INVALID_GROUP_ID when the group has no name",
-			Upstream:  "12_heartbeat.go, 13_leave_group.go, cluster.go: GROUP_ID_NOT_FOUND",
+			Restores:  "GroupCoordinatorService: UNKNOWN_MEMBER_ID, in LeaveGroup from v3 on for each member; INVALID_GROUP_ID when the group has no name; NOT_COORDINATOR of who is not",
+			Upstream:  "12_heartbeat.go, 13_leave_group.go, cluster.go: GROUP_ID_NOT_FOUND of any broker",
 			Behaviour: "groups/nobody is a member of an unknown group",
 		},
 		{
@@ -105,6 +105,8 @@ func (g coordinators) membersOfUnknownGroups(x *wire.Exchange, r kmsg.Request, a
 		*code = kerr.InvalidGroupID.Code
 	case !g.unknown(x, group):
 		return false
+	case g.GroupCoordinator(group) != x.Node:
+		*code = kerr.NotCoordinator.Code
 	case leave != nil:
 		leave()
 	default:
