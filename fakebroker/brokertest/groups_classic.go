@@ -84,7 +84,6 @@ type classic struct {
 	join       *kmsg.JoinGroupRequest
 	id         string
 	generation int32
-	assigned   string // by the leader
 }
 
 // newClassic is a member that has not joined yet. It supports the protocols, of
@@ -193,8 +192,8 @@ func (m *classic) leaves() {
 }
 
 // rebalanced has all members of a group join and be assigned their id and
-// generation. All but the first are new to it. It returns the leader.
-func rebalanced(t T, members ...*classic) (leader *classic) {
+// generation. All but the first are new to it.
+func rebalanced(t T, members ...*classic) {
 	t.Helper()
 	waiting := make([]func() *kmsg.JoinGroupResponse, len(members))
 	for i, m := range members[1:] {
@@ -204,12 +203,12 @@ func rebalanced(t T, members ...*classic) (leader *classic) {
 		members[0].told() // else it would join before the others have
 	}
 	waiting[0] = members[0].joins()
+	var leader *classic
 	assigned := make(map[*classic]string)
 	for i, m := range members {
 		resp := waiting[i]()
 		equal(t, "generation of all", m.generation, members[0].generation)
-		m.assigned = m.id + " " + number(m.generation)
-		assigned[m] = m.assigned
+		assigned[m] = m.id + " " + number(m.generation)
 		if resp.LeaderID == m.id {
 			leader = m
 		}
@@ -222,9 +221,8 @@ func rebalanced(t T, members ...*classic) (leader *classic) {
 	for _, m := range members {
 		got := ask[*kmsg.SyncGroupResponse](t, m.cl, m.sync(nil))
 		code(t, "sync", got.ErrorCode, nil)
-		equal(t, "assignment", string(got.MemberAssignment), m.assigned)
+		equal(t, "assignment", string(got.MemberAssignment), assigned[m])
 	}
-	return leader
 }
 
 // twoOf is a group of two members that is stable.

@@ -126,6 +126,9 @@ func cooperativeRebalance(t T, c Cluster) {
 	cooperative := kgo.Balancers(kgo.CooperativeStickyBalancer())
 	first := newReader(t, c, group, topic, cooperative)
 	eventually(t, "all partitions for one member", func() bool { return len(first.partitions()) == partitions })
+	fill(t, cl, topic, partitions)
+	first.reads(t, partitions)
+	noError(t, first.cl.CommitUncommittedOffsets(within(t)))
 	second := newReader(t, c, group, topic, cooperative)
 	eventually(t, "half of them for the second", func() bool {
 		has := second.partitions()
@@ -142,7 +145,8 @@ func cooperativeRebalance(t T, c Cluster) {
 	first.mu.Unlock()
 	equal(t, "revoked", revoked, second.partitions())
 	equal(t, "kept", len(first.partitions()), partitions/2)
-	fill(t, cl, topic, partitions)
-	first.reads(t, partitions/2)
-	second.reads(t, partitions/2)
+	want := fill(t, cl, topic, partitions)
+	read := append(first.reads(t, partitions/2), second.reads(t, partitions/2)...)
+	slices.Sort(read)
+	equal(t, "records after it", read, want)
 }
