@@ -111,6 +111,17 @@ func Behaviours() []Behaviour {
 		aclBehaviours(),
 		everyoneBehaviours(),
 		faultBehaviours(),
+		acksBehaviours(),
+		sequenceBehaviours(),
+		writtenBehaviours(),
+		fetchLimitBehaviours(),
+		fetchWaitBehaviours(),
+		fetchOffsetBehaviours(),
+		committedFetchBehaviours(),
+		lagBehaviours(),
+		listOffsetBehaviours(),
+		committedOffsetBehaviours(),
+		transactionEndBehaviours(),
 	)
 	slices.SortFunc(all, func(a, b Behaviour) int { return strings.Compare(a.Name, b.Name) })
 	return all
