@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,6 +25,11 @@ func acksBehaviours() []Behaviour {
 			Name:   "produce/without acks a record is there and nothing is answered",
 			Source: "Produce: acks 0; KafkaApis.handleProduceRequest",
 			Run:    unacknowledged,
+		},
+		{
+			Name:   "produce/without acks a refusal ends the connection",
+			Source: "KafkaApis.handleProduceRequest: closes the connection, so that the producer learns of it",
+			Run:    unacknowledgedRefusal,
 		},
 		{
 			Name:   "produce/a topic that is not there is refused and the others are not",
@@ -97,6 +103,22 @@ func unacknowledged(t T, c Cluster) {
 		}
 		equal(t, "records", valuesOf(t, c, topic, 1), []string{"a"})
 	}
+}
+
+func unacknowledgedRefusal(t T, c Cluster) {
+	cl := newClient(t, c)
+	topic := newTopic(t, cl, 1)
+	m := describe(t, cl, topic)
+	for _, v := range []int16{3, 9, 12, 13} {
+		conn := dialNode(t, c, cl, m.Partitions[0].Leader)
+		wrong := bytes.Clone(recordsProduced("a"))
+		wrong[len(wrong)-1]++ // and so the checksum is
+		req := produceRequest(0, nil, m, wrong)
+		req.Version = v
+		conn.send(req)
+		conn.closed()
+	}
+	equal(t, "end", offsetAt(t, cl, topic, -1).Offset, 0)
 }
 
 func unknownTopicProducedTo(t T, c Cluster) {

@@ -238,7 +238,8 @@ var areas = slices.Concat(
 		features,
 	},
 	topics,
-	[]func(Cluster) []Correction{configs}, // after topics: names and whether they exist come first
+	[]func(Cluster) []Correction{producingSilently}, // after topics: they refuse batches, too
+	[]func(Cluster) []Correction{configs},           // after topics: names and whether they exist come first
 )
 
 // answered is an Answer that has request and answer as what they are. It is not

@@ -112,7 +112,7 @@ const verifying = "records go with the transactional id of their producer"
 // refuseAll answers every partition of a request alike, and nobody who wants no
 // answer: then Kafka closes the connection.
 func refuseAll(x *wire.Exchange, req *kmsg.ProduceRequest, why *kerr.Error) {
-	if req.Acks == 0 {
+	if x.Silent {
 		x.Cut()
 		return
 	}

@@ -6,7 +6,8 @@ import "errors"
 var errLast = errors.New("connection closed by a rule after its last answer")
 
 // Last closes the connection once this exchange's answer is written, as a broker
-// does that will have no more to do with a client.
+// does that will have no more to do with a client; of a request that is silent, once
+// all rules have seen what the broker answers (see [Exchange.Confirm]).
 func (x *Exchange) Last() { x.last = true }
 
 // HangUp is Close from the broker's side. What the broker leaves unanswered may

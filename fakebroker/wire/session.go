@@ -226,9 +226,19 @@ func (s *Session) complete(x *Exchange) error {
 	if err := x.run(x.shown); err != nil {
 		return err
 	}
-	if x.Silent {
-		return nil
+	if !x.Silent {
+		if err := s.send(x); err != nil {
+			return err
+		}
 	}
+	if x.last {
+		return errLast
+	}
+	return nil
+}
+
+// send writes an answer to the client. The turn is held.
+func (s *Session) send(x *Exchange) error {
 	frame, err := x.answerFrame()
 	if err != nil {
 		return fmt.Errorf("answering: %w", err)
@@ -238,11 +248,6 @@ func (s *Session) complete(x *Exchange) error {
 			r.Sending(x)
 		}
 	}
-	if _, err = s.client.Write(frame); err != nil {
-		return err
-	}
-	if x.last {
-		return errLast
-	}
-	return nil
+	_, err = s.client.Write(frame)
+	return err
 }

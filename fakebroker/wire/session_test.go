@@ -492,3 +492,22 @@ func TestSession_whatIsConfirmedIsToldOfBeforeABrokenRequestEndsTheConnection(t 
 		})
 	}
 }
+
+func TestSession_endsBehindWhatIsConfirmedWhenARuleSaysSo(t *testing.T) {
+	rules := new(wire.Rules)
+	told := false
+	rules.Add(wire.Rule{
+		Keys:    wire.Keys(kmsg.Produce),
+		Request: func(x *wire.Exchange) { x.Confirm() },
+		Answer:  (*wire.Exchange).Last,
+	})
+	rules.Add(wire.Rule{Answer: func(*wire.Exchange) { told = true }})
+	produced := request(1, 9, produce(0, 9))
+	s := wire.NewSession(&client{Reader: bytes.NewReader(produced)}, wire.Config{Rules: rules})
+	_, err := io.ReadFull(s, make([]byte, len(produced)))
+	noError(t, err)
+	_, err = s.Write(answer(1, 9, produceAnswer()))
+	if err == nil || !told {
+		t.Errorf("the broker goes on with %v, and the later rule is told: %v", err, told)
+	}
+}
