@@ -70,6 +70,15 @@ func inTransaction(t T, cl *kgo.Client, topic string, values ...string) {
 	t.Helper()
 	noError(t, cl.BeginTransaction())
 	produce(t, cl, topic, values...)
+	awaitTopics(t, cl)
+}
+
+// awaitTopics returns when the client has stored the topics that it has heard of. Before
+// that it may find no partition in a transaction, and aborts that in place of committing
+// it, without an error.
+func awaitTopics(t T, cl *kgo.Client) {
+	t.Helper()
+	noError(t, cl.AbortBufferedRecords(within(t))) // looks for those that are not known; there are none
 }
 
 func committedAreRead(t T, c Cluster) {
@@ -104,6 +113,7 @@ func endsEverywhere(t T, c Cluster) {
 	for _, topic := range topics {
 		produce(t, cl, topic, "a")
 	}
+	awaitTopics(t, cl)
 	noError(t, cl.EndTransaction(within(t), kgo.TryCommit))
 	for _, topic := range topics {
 		equal(t, "records", valuesOf(t, c, topic, 1, kgo.FetchIsolationLevel(kgo.ReadCommitted())), []string{"a"})
