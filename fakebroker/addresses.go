@@ -75,13 +75,17 @@ func (p *Proxy) tellAddresses() wire.Rule {
 				return
 			}
 			told := false
-			eachBroker(resp, func(id int32, host *string, port *int32, rack *string) {
-				if id < 0 || *host == "" {
+			eachBroker(resp, func(id *int32, host *string, port *int32, rack **string) {
+				if *id < 0 || *host == "" {
 					return // none
 				}
-				at, err := p.front(id, hostport{*host, *port}, rack)
+				var known *string
+				if rack != nil {
+					known = *rack
+				}
+				at, err := p.front(*id, hostport{*host, *port}, known)
 				if err != nil {
-					p.cfg.Logger.Warn("a client cannot be told of a broker", "node", id, "err", err)
+					p.cfg.Logger.Warn("a client cannot be told of a broker", "node", *id, "err", err)
 					x.Cut()
 					return
 				}
@@ -124,48 +128,6 @@ func (p *Proxy) front(id int32, at hostport, rack *string) (hostport, error) {
 		return hostport{}, err
 	}
 	return f.told, nil
-}
-
-// eachBroker calls f with each broker of an answer, to be changed.
-func eachBroker(resp kmsg.Response, f func(id int32, host *string, port *int32, rack *string)) {
-	switch r := resp.(type) {
-	case *kmsg.MetadataResponse:
-		for i := range r.Brokers {
-			b := &r.Brokers[i]
-			f(b.NodeID, &b.Host, &b.Port, b.Rack)
-		}
-	case *kmsg.DescribeClusterResponse:
-		for i := range r.Brokers {
-			b := &r.Brokers[i]
-			f(b.NodeID, &b.Host, &b.Port, b.Rack)
-		}
-	case *kmsg.FindCoordinatorResponse:
-		f(r.NodeID, &r.Host, &r.Port, nil)
-		for i := range r.Coordinators {
-			b := &r.Coordinators[i]
-			f(b.NodeID, &b.Host, &b.Port, nil)
-		}
-	case *kmsg.ProduceResponse:
-		for i := range r.Brokers {
-			b := &r.Brokers[i]
-			f(b.NodeID, &b.Host, &b.Port, b.Rack)
-		}
-	case *kmsg.FetchResponse:
-		for i := range r.Brokers {
-			b := &r.Brokers[i]
-			f(b.NodeID, &b.Host, &b.Port, b.Rack)
-		}
-	case *kmsg.ShareFetchResponse:
-		for i := range r.NodeEndpoints {
-			b := &r.NodeEndpoints[i]
-			f(b.NodeID, &b.Host, &b.Port, b.Rack)
-		}
-	case *kmsg.ShareAcknowledgeResponse:
-		for i := range r.NodeEndpoints {
-			b := &r.NodeEndpoints[i]
-			f(b.NodeID, &b.Host, &b.Port, b.Rack)
-		}
-	}
 }
 
 // topicIDs are what topics are called, by id (KIP-516).

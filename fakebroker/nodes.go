@@ -222,6 +222,49 @@ func (b *Broker) translateEndpoints() wire.Rule {
 	}
 }
 
+// eachBroker calls f with each broker that an answer tells the address of, to be changed.
+// rack is nil where none is told.
+func eachBroker(resp kmsg.Response, f func(id *int32, host *string, port *int32, rack **string)) {
+	switch r := resp.(type) {
+	case *kmsg.MetadataResponse:
+		for i := range r.Brokers {
+			b := &r.Brokers[i]
+			f(&b.NodeID, &b.Host, &b.Port, &b.Rack)
+		}
+	case *kmsg.DescribeClusterResponse:
+		for i := range r.Brokers {
+			b := &r.Brokers[i]
+			f(&b.NodeID, &b.Host, &b.Port, &b.Rack)
+		}
+	case *kmsg.FindCoordinatorResponse:
+		f(&r.NodeID, &r.Host, &r.Port, nil)
+		for i := range r.Coordinators {
+			b := &r.Coordinators[i]
+			f(&b.NodeID, &b.Host, &b.Port, nil)
+		}
+	case *kmsg.ProduceResponse:
+		for i := range r.Brokers {
+			b := &r.Brokers[i]
+			f(&b.NodeID, &b.Host, &b.Port, &b.Rack)
+		}
+	case *kmsg.FetchResponse:
+		for i := range r.Brokers {
+			b := &r.Brokers[i]
+			f(&b.NodeID, &b.Host, &b.Port, &b.Rack)
+		}
+	case *kmsg.ShareFetchResponse:
+		for i := range r.NodeEndpoints {
+			b := &r.NodeEndpoints[i]
+			f(&b.NodeID, &b.Host, &b.Port, &b.Rack)
+		}
+	case *kmsg.ShareAcknowledgeResponse:
+		for i := range r.NodeEndpoints {
+			b := &r.NodeEndpoints[i]
+			f(&b.NodeID, &b.Host, &b.Port, &b.Rack)
+		}
+	}
+}
+
 // endpoint rewrites a broker of an answer; a node id that is none stays.
 func (b *Broker) endpoint(listener int, node *int32, host *string, port *int32, rack **string) {
 	if n := *node; n >= 0 && int(n) < len(b.listeners) {
@@ -234,12 +277,11 @@ func (b *Broker) endpoint(listener int, node *int32, host *string, port *int32, 
 }
 
 func (b *Broker) translate(listener int, resp kmsg.Response) {
+	eachBroker(resp, func(id *int32, host *string, port *int32, rack **string) {
+		b.endpoint(listener, id, host, port, rack)
+	})
 	switch r := resp.(type) {
 	case *kmsg.MetadataResponse:
-		for i := range r.Brokers {
-			o := &r.Brokers[i]
-			b.endpoint(listener, &o.NodeID, &o.Host, &o.Port, &o.Rack)
-		}
 		r.ControllerID = b.id(r.ControllerID)
 		for _, t := range r.Topics {
 			for i := range t.Partitions {
@@ -249,17 +291,7 @@ func (b *Broker) translate(listener int, resp kmsg.Response) {
 			}
 		}
 	case *kmsg.DescribeClusterResponse:
-		for i := range r.Brokers {
-			o := &r.Brokers[i]
-			b.endpoint(listener, &o.NodeID, &o.Host, &o.Port, &o.Rack)
-		}
 		r.ControllerID = b.id(r.ControllerID)
-	case *kmsg.FindCoordinatorResponse:
-		b.endpoint(listener, &r.NodeID, &r.Host, &r.Port, nil)
-		for i := range r.Coordinators {
-			c := &r.Coordinators[i]
-			b.endpoint(listener, &c.NodeID, &c.Host, &c.Port, nil)
-		}
 	case *kmsg.DescribeTopicPartitionsResponse:
 		for _, t := range r.Topics {
 			for i := range t.Partitions {
@@ -299,7 +331,7 @@ func (b *Broker) translate(listener int, resp kmsg.Response) {
 			res.Name = b.brokerResource(kmsg.ConfigResourceType(res.Type), res.Name, b.id)
 		}
 	default:
-		b.translateLeaders(listener, resp)
+		b.translateLeaders(resp)
 	}
 }
 
@@ -330,7 +362,7 @@ func (b *Broker) translateQuorum(listener int, r *kmsg.DescribeQuorumResponse) {
 }
 
 // translateLeaders is for the answers that say who leads now.
-func (b *Broker) translateLeaders(listener int, resp kmsg.Response) {
+func (b *Broker) translateLeaders(resp kmsg.Response) {
 	switch r := resp.(type) {
 	case *kmsg.ProduceResponse:
 		for _, t := range r.Topics {
@@ -338,10 +370,6 @@ func (b *Broker) translateLeaders(listener int, resp kmsg.Response) {
 				l := &t.Partitions[i].CurrentLeader
 				l.LeaderID = b.id(l.LeaderID)
 			}
-		}
-		for i := range r.Brokers {
-			o := &r.Brokers[i]
-			b.endpoint(listener, &o.NodeID, &o.Host, &o.Port, &o.Rack)
 		}
 	case *kmsg.FetchResponse:
 		for _, t := range r.Topics {
@@ -351,10 +379,6 @@ func (b *Broker) translateLeaders(listener int, resp kmsg.Response) {
 				p.PreferredReadReplica = b.id(p.PreferredReadReplica)
 			}
 		}
-		for i := range r.Brokers {
-			o := &r.Brokers[i]
-			b.endpoint(listener, &o.NodeID, &o.Host, &o.Port, &o.Rack)
-		}
 	case *kmsg.ShareFetchResponse:
 		for _, t := range r.Topics {
 			for i := range t.Partitions {
@@ -362,20 +386,12 @@ func (b *Broker) translateLeaders(listener int, resp kmsg.Response) {
 				l.LeaderID = b.id(l.LeaderID)
 			}
 		}
-		for i := range r.NodeEndpoints {
-			o := &r.NodeEndpoints[i]
-			b.endpoint(listener, &o.NodeID, &o.Host, &o.Port, &o.Rack)
-		}
 	case *kmsg.ShareAcknowledgeResponse:
 		for _, t := range r.Topics {
 			for i := range t.Partitions {
 				l := &t.Partitions[i].CurrentLeader
 				l.LeaderID = b.id(l.LeaderID)
 			}
-		}
-		for i := range r.NodeEndpoints {
-			o := &r.NodeEndpoints[i]
-			b.endpoint(listener, &o.NodeID, &o.Host, &o.Port, &o.Rack)
 		}
 	}
 }
