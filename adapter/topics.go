@@ -34,10 +34,11 @@ type TopicSpec struct {
 }
 
 // EnsureTopics creates the topics that are missing, and waits until all of
-// them can be used, by way of any broker that answers. A topic that exists already is verified: where it differs
-// from its TopicSpec, a TopicMismatchError names the difference, and the topic
-// is left as it is. Losing a race to create a topic is no error. Other errors are a
-// ConfigError, NotConnectedError, RefusedError, TimeoutError or ErrClosed.
+// them can be used, by way of any broker that answers. A topic that exists already
+// is verified: where it differs from its TopicSpec, a TopicMismatchError names the
+// difference, and the topic is left as it is. Losing a race to create a topic is no
+// error. Other errors are a ConfigError, NotConnectedError, RefusedError,
+// TimeoutError or ErrClosed.
 func (a *Adapter) EnsureTopics(ctx context.Context, specs ...TopicSpec) error {
 	names := make([]string, 0, len(specs))
 	for _, s := range specs {
