@@ -144,15 +144,29 @@ func offsetsOfTransaction(t T, c Cluster, commit bool) {
 	equal(t, "offsets", got, want)
 }
 
-func secondAborts(t T, c Cluster) {
+// twoOfOneID are two producers of one transactional id, the later of which has begun a
+// transaction while one of the first was open, on the same topic.
+func twoOfOneID(t T, c Cluster) (first, second *kgo.Client, topic string) {
+	t.Helper()
 	id := name("transaction")
-	first := transacting(t, c, id)
-	topic := newTopic(t, first, 1)
+	first = transacting(t, c, id)
+	topic = newTopic(t, first, 1)
 	inTransaction(t, first, topic, "of the first")
-	second := transacting(t, c, id)
+	second = transacting(t, c, id)
 	inTransaction(t, second, topic, "of the second")
+	return first, second, topic
+}
+
+// secondCommits commits the second one's, of which alone there is anything then.
+func secondCommits(t T, c Cluster, second *kgo.Client, topic string) {
+	t.Helper()
 	noError(t, second.EndTransaction(within(t), kgo.TryCommit))
 	equal(t, "records", valuesOf(t, c, topic, 1, kgo.FetchIsolationLevel(kgo.ReadCommitted())), []string{"of the second"})
+}
+
+func secondAborts(t T, c Cluster) {
+	_, second, topic := twoOfOneID(t, c)
+	secondCommits(t, c, second, topic)
 }
 
 // fenced reports an error by which a producer learns that there is a later one.
@@ -161,17 +175,11 @@ func fenced(err error) bool {
 }
 
 func zombieCommits(t T, c Cluster) {
-	id := name("transaction")
-	zombie := transacting(t, c, id)
-	topic := newTopic(t, zombie, 1)
-	inTransaction(t, zombie, topic, "of the zombie")
-	second := transacting(t, c, id)
-	inTransaction(t, second, topic, "of the second")
+	zombie, second, topic := twoOfOneID(t, c)
 	if err := zombie.EndTransaction(within(t), kgo.TryCommit); !fenced(err) {
 		t.Errorf("commit of the zombie: %v, want %v or %v", err, kerr.ProducerFenced, kerr.InvalidProducerEpoch)
 	}
-	noError(t, second.EndTransaction(within(t), kgo.TryCommit))
-	equal(t, "records", valuesOf(t, c, topic, 1, kgo.FetchIsolationLevel(kgo.ReadCommitted())), []string{"of the second"})
+	secondCommits(t, c, second, topic)
 }
 
 func timesOut(t T, c Cluster) {
